@@ -70,9 +70,10 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
   return best;
 }
 
-std::string meant(std::string_view word, std::span<const std::string_view> known) {
+std::string suggestion(std::string_view word, std::span<const std::string_view> known) {
   std::string_view guess = nearest(word, known);
-  return guess.empty() ? "" : fmt::format(", is '{}' meant?", guess);
+  return guess.empty() ? fmt::format("; known are {}", listed(known))
+                       : fmt::format(", is '{}' meant?", guess);
 }
 
 std::optional<size_t> invalid_utf8_at(std::string_view text) {

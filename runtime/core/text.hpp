@@ -19,8 +19,9 @@ std::string listed(std::span<const std::string_view> words);
 // The known word that a typo most likely stands for; empty where none is near.
 std::string_view nearest(std::string_view word, std::span<const std::string_view> known);
 
-// ", is 'nearest' meant?" or nothing, to end a sentence about an unknown word with.
-std::string meant(std::string_view word, std::span<const std::string_view> known);
+// Ends a sentence about an unknown word: ", is 'nearest' meant?", or "; known are a, b and c" where none is
+// near.
+std::string suggestion(std::string_view word, std::span<const std::string_view> known);
 
 // Offset of the first byte that is not part of valid UTF-8.
 std::optional<size_t> invalid_utf8_at(std::string_view text);

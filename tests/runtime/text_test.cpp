@@ -25,8 +25,8 @@ TEST(Text, SuggestsTheNearestWordAndNoFarOne) {
   EXPECT_EQ(nearest("kvheads", known), "kv_heads");
   EXPECT_EQ(nearest("temperature", known), "");
   EXPECT_EQ(nearest("", known), "");
-  EXPECT_EQ(meant("haeds", known), ", is 'heads' meant?");
-  EXPECT_EQ(meant("zzz", known), "");
+  EXPECT_EQ(suggestion("haeds", known), ", is 'heads' meant?");
+  EXPECT_EQ(suggestion("zzz", known), "; known are layers, heads, kv_heads and vocab");
   EXPECT_EQ(listed(known), "layers, heads, kv_heads and vocab");
 }
 
