@@ -49,9 +49,10 @@ class Graph {
   std::vector<Tensor> apply(std::shared_ptr<const Op> op, std::vector<Tensor> in);
   Tensor apply1(std::shared_ptr<const Op> op, std::vector<Tensor> in) { return apply(std::move(op), std::move(in))[0]; }
 
-  // Gradients of a scalar with respect to `wrt`, by reverse accumulation over the nodes so far. A variable's gradient
-  // is also reached through its shadows. Empty where the loss does not depend on it.
-  std::vector<Tensor> grad(Tensor loss, std::span<const Tensor> wrt);
+  // Gradients of a scalar with respect to `wrt`, by reverse accumulation over the nodes so far, times `scale` (by
+  // default the variable "loss_scale", 1 at first). A variable's gradient is also reached through its shadows. Empty
+  // where the loss does not depend on it.
+  std::vector<Tensor> grad(Tensor loss, std::span<const Tensor> wrt, Tensor scale = {});
 
   // Keeps a result readable after a run.
   void fetch(Tensor tensor);
@@ -77,7 +78,6 @@ class Graph {
   };
 
  private:
-  friend class GraphEdit;  // plan passes rewrite a copy
   Tensor add_tensor(TensorInfo info);
 
   std::vector<Node> nodes_;
@@ -86,5 +86,8 @@ class Graph {
   std::string scope_;
   int backward_of_ = -1;
 };
+
+// Sums two gradients of one tensor; an op like any other (codelets/add).
+Tensor add(Tensor a, Tensor b);
 
 }  // namespace tessera

@@ -7,6 +7,7 @@
 namespace tessera {
 
 // On the program.
+void prune(Program& program);                         // prune.cpp
 void fold(Program& program);                          // fold.cpp
 void recompute(Program& program, Recompute what);     // recompute.cpp
 
