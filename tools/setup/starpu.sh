@@ -6,9 +6,10 @@ set -euo pipefail
 
 usage() {
   cat <<'END'
-usage: tools/setup/starpu.sh [--prefix | --help]
+usage: tools/setup/starpu.sh [--check | --prefix | --help]
 
 Without an option: makes sure that StarPU 1.4 can be used, building it if it must (about two minutes on two cores).
+  --check    only say with the exit status whether a StarPU is here that can be used
   --prefix   only print where this machine's own build of StarPU lies, or would lie
 
 TESSERA_PREFIX         folder for what is built (default: ${XDG_DATA_HOME:-~/.local/share}/tessera)
@@ -37,8 +38,11 @@ cuda_toolkit() {
 cuda=$(cuda_toolkit)
 prefix=$base/starpu-1.4-r$recipe${cuda:+-$(basename "$cuda")}
 
-usable() { # whether pkg-config finds StarPU with MPI, ours first
-  PKG_CONFIG_PATH=${PKG_CONFIG_PATH:+$PKG_CONFIG_PATH:}$prefix/lib/pkgconfig pkg-config --exists starpu-1.4 starpumpi-1.4
+# Whether a StarPU with MPI is here: ours, or one that pkg-config finds and that has CUDA if this machine has it.
+usable() {
+  [ ! -e "$prefix/lib/pkgconfig/starpumpi-1.4.pc" ] || return 0
+  pkg-config --exists starpu-1.4 starpumpi-1.4 2>/dev/null || return 1
+  [ -z "$cuda" ] || grep -qs '^#define STARPU_USE_CUDA 1' "$(pkg-config --variable=starpu_includedir starpu-1.4)/starpu_config.h"
 }
 
 # A Debian mirror and its keyring as this machine's apt knows them: "URI KEYRING", the keyring may be empty.
@@ -66,7 +70,8 @@ fetch_source() {
     echo "deb-src ${keyring:+[signed-by=$keyring] }$uri $suite $component" >"$work/apt/sources.list"
     apt-get "${apt[@]}" -o APT::Update::Error-Mode=any update >>"$log" 2>&1 || continue
     version=$(apt-cache "${apt[@]}" showsrc starpu 2>>"$log" | awk '/^Version: 1\.4\./ { print $2 }' | sort -V | tail -n 1)
-    [ -n "$version" ] && dpkg --compare-versions "$version" ge "$oldest" || continue
+    [ -n "$version" ] || continue
+    dpkg --compare-versions "$version" ge "$oldest" || continue
     say "StarPU $version: taking the source package of $suite"
     (cd "$work" && logged "$log" "fetching StarPU's source package" apt-get "${apt[@]}" source "starpu=$version")
     mv "$work"/starpu-*/ "$work/source"
@@ -115,8 +120,8 @@ build() {
     export LIBRARY_PATH="$cuda/lib64/stubs${LIBRARY_PATH:+:$LIBRARY_PATH}"
     export LDFLAGS="-Wl,-rpath,$cuda/lib64 ${LDFLAGS:-}"
     # cudaDeviceProp lost computeMode in CUDA 13.
-    sed -i 's/props\[devid\]\.computeMode == cudaComputeModeExclusive/({ int mode = 0; cudaDeviceGetAttribute(\&mode, cudaDevAttrComputeMode, devid); mode == cudaComputeModeExclusive; })/' \
-      "$work/source/src/drivers/cuda/driver_cuda.c"
+    local ask='({ int mode = 0; cudaDeviceGetAttribute(\&mode, cudaDevAttrComputeMode, devid); mode; })'
+    sed -i "s/props\[devid\]\.computeMode/$ask/" "$work/source/src/drivers/cuda/driver_cuda.c"
   else
     [ -z "$cuda" ] || say "StarPU: without CUDA, the toolkit in $cuda does not build programs here (see $log)"
     options+=(--disable-cuda)
@@ -154,6 +159,7 @@ provide() {
 
 case ${1:-} in
   '') provide ;;
+  --check) usable ;;
   --prefix) echo "$prefix" ;;
   --help | -h) usage ;;
   *) die "unknown option $1; see tools/setup/starpu.sh --help" ;;
