@@ -32,7 +32,8 @@ tessera_header_only(CLI11 CLI11::CLI11 CLI/CLI.hpp)
 # StarPU: the user's PKG_CONFIG_PATH, then our own build, then the distribution's. The script knows where ours lies.
 set(script ${PROJECT_SOURCE_DIR}/tools/setup/starpu.sh)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${script})
-execute_process(COMMAND ${script} --prefix OUTPUT_VARIABLE prefix OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
+execute_process(COMMAND ${CMAKE_COMMAND} -E env TESSERA_PREFIX=${TESSERA_PREFIX} TESSERA_CUDA=${TESSERA_CUDA} ${script} --prefix
+                OUTPUT_VARIABLE prefix OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
 set(ENV{PKG_CONFIG_PATH} "$ENV{PKG_CONFIG_PATH}:${prefix}/lib/pkgconfig")
 if(NOT "$CACHE{tessera_pkg_config_path}" STREQUAL "$ENV{PKG_CONFIG_PATH}")
   foreach(stale __pkg_config_checked_starpu pkgcfg_lib_starpu_starpu-1.4 pkgcfg_lib_starpu_starpumpi-1.4)
@@ -47,7 +48,7 @@ endif()
 
 # Device kernels are compiled at run time, so the toolkit's libraries and headers are all that is needed.
 set(tessera_has_cuda OFF)
-if(TESSERA_CUDA)
+if(NOT "${TESSERA_CUDA}" STREQUAL "0")
   find_package(CUDAToolkit 12.8 QUIET)
   if(CUDAToolkit_FOUND)
     set(tessera_has_cuda ON)

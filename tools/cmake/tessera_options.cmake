@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 option(TESSERA_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(TESSERA_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
-option(TESSERA_CUDA "Use CUDA where its toolkit is found" ON)
+# Both are kept from the environment of the first configuration, where tools/setup/starpu.sh reads them as well.
+set(TESSERA_CUDA "$ENV{TESSERA_CUDA}" CACHE STRING "0: no CUDA although its toolkit is here")
+set(TESSERA_PREFIX "$ENV{TESSERA_PREFIX}" CACHE PATH "Where tools/setup/ puts what it builds; empty: the user's data folder")
 set(TESSERA_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")
 
 if(NOT CMAKE_BUILD_TYPE)

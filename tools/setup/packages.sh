@@ -19,7 +19,7 @@ systems='Debian 12 and 13 and Ubuntu 24.04'
 find_root() {
   root=()
   [ "$(id -u)" != 0 ] || return 0
-  local by_hand="$1 must be installed, and that needs root: run this once: apt-get install $1"
+  local by_hand="packages are missing, and installing them needs root; run this once: apt-get install $1"
   command -v sudo >/dev/null || die "$by_hand"
   if [ -t 0 ]; then
     sudo -v || die "$by_hand"

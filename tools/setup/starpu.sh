@@ -64,7 +64,8 @@ fetch_source() {
   read -r uri keyring < <(mirror) || die "apt has no package source configured to get StarPU from; set TESSERA_STARPU_SOURCE to its sources"
   [ -n "$keyring" ] || keyring=$(ls "/usr/share/keyrings/$id-archive-keyring.gpg" 2>/dev/null || true)
   mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
-  local apt=(-qq -o "Dir::Etc::sourcelist=$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
+  # A mirror that lags or stands still will do: the package is signed, and its version is checked.
+  local apt=(-qq -o Acquire::Check-Valid-Until=false -o "Dir::Etc::sourcelist=$work/apt/sources.list" -o Dir::Etc::sourceparts=/dev/null
     -o "Dir::State::lists=$work/apt/lists" -o "Dir::Cache=$work/apt/cache" -o APT::Sandbox::User=)
   for suite in $suites; do
     echo "deb-src ${keyring:+[signed-by=$keyring] }$uri $suite $component" >"$work/apt/sources.list"
