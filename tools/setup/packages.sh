@@ -43,9 +43,9 @@ install_packages() {
   say "installing $missing"
   log=$(mktemp)
   local apt=("${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -o APT::Update::Error-Mode=any)
-  logged "$log" "apt-get update (is there a network?)" "${apt[@]}" update
+  tail_lines=1 logged "$log" "apt-get update (is there a network?)" "${apt[@]}" update
   # shellcheck disable=SC2086 # a list of names
-  logged "$log" "installing packages as of $systems" "${apt[@]}" install -y --no-install-recommends $missing
+  tail_lines=3 logged "$log" "installing packages as of $systems" "${apt[@]}" install -y --no-install-recommends $missing
   rm -f "$log"
 }
 

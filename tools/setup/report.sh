@@ -7,12 +7,12 @@ die() {
   exit 1
 }
 
-# logged LOG "what it is for" COMMAND…: silent when it works, the last lines of its output when it does not.
+# logged LOG "what it is for" COMMAND…: silent when it works, the last ${tail_lines:-15} lines of its output when it does not.
 logged() {
   local log=$1 what=$2
   shift 2
   mkdir -p "$(dirname "$log")"
   "$@" >>"$log" 2>&1 && return
-  tail -n 15 "$log" >&2
+  tail -n "${tail_lines:-15}" "$log" >&2
   die "$what failed; the whole output is in $log"
 }

@@ -78,7 +78,7 @@ fetch_source() {
     mv "$work"/starpu-*/ "$work/source"
     return
   done
-  tail -n 5 "$log" >&2
+  tail -n 1 "$log" >&2
   die "none of $suites has StarPU ≥ $oldest, or the package mirror does not answer (no network?); set TESSERA_STARPU_SOURCE to its sources, or see $log"
 }
 
