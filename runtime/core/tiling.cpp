@@ -37,6 +37,16 @@ int Cuts::cut_of(int64_t element) const {
   return static_cast<int>(std::upper_bound(at_.begin(), at_.end(), element) - at_.begin()) - 1;
 }
 
+Cuts Cuts::group_cuts() const {
+  std::vector<int64_t> at{0};
+  std::vector<int> groups{0};
+  for (int group = 0; group < group_count(); ++group) {
+    at.push_back(end(group_end(group) - 1));
+    groups.push_back(group + 1);
+  }
+  return Cuts(std::move(at), std::move(groups));
+}
+
 Tiling Tiling::parse(std::string_view text) {
   Tiling tiling;
   for (std::string_view word : split(text, ' ')) {

@@ -30,6 +30,7 @@ class Cuts {
   int group_begin(int group) const { return groups_[static_cast<size_t>(group)]; }
   int group_end(int group) const { return groups_[static_cast<size_t>(group) + 1]; }
   int cut_of(int64_t element) const;  // the cut that holds an element
+  Cuts group_cuts() const;            // every group as one cut
 
   bool operator==(const Cuts&) const = default;
 
