@@ -49,12 +49,12 @@ Tensor attend(Tensor qkv, const Heads& heads, const Context& context, const std:
     const Tensor known = graph.find(full);
     return known ? known : graph.variable(full, {context.cache_rows, heads.cached()}, qkv.dtype());
   };
-  auto [keys, values] = kv_append(cache("keys"), cache("values"), qkv, context.slots);
-  return paged_attention(qkv, keys, values, context.block_table, context.sequence, context.positions,
-                         {.heads = heads.count,
-                          .kv_heads = heads.kv_count,
-                          .head_dim = heads.head_dim,
-                          .block_size = context.block_size});
+  const PagedAttentionOptions options{.heads = heads.count,
+                                      .kv_heads = heads.kv_count,
+                                      .head_dim = heads.head_dim,
+                                      .block_size = context.block_size};
+  const KvCache filled = kv_append({cache("keys"), cache("values")}, qkv, context.slots, options);
+  return paged_attention({qkv, filled, context.block_table, context.sequence, context.positions}, options);
 }
 
 }  // namespace tessera
