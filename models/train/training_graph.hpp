@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "models/config/config.hpp"
-#include "models/data/batch.hpp"
+#include "models/data/loader.hpp"
 #include "models/train/language_model.hpp"
 #include "runtime/exec/executor.hpp"
 
