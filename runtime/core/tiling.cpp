@@ -86,6 +86,13 @@ Tiling& Tiling::cut_evenly(const std::string& axis, int64_t total_units, int64_t
   return cut(axis, std::move(sizes));
 }
 
+Tiling Tiling::with(const std::string& axis, const Tiling& other) const {
+  Tiling result = *this;
+  result.axes_.erase(axis);
+  if (auto found = other.axes_.find(axis); found != other.axes_.end()) result.axes_.insert(*found);
+  return result;
+}
+
 Cuts Tiling::cuts(const Dim& dim) const {
   auto found = axes_.find(dim.axis);
   if (found == axes_.end()) return Cuts(dim.size);
