@@ -19,13 +19,15 @@
 #include "models/train/training_graph.hpp"
 #include "runtime/core/error.hpp"
 #include "runtime/core/file.hpp"
-#include "runtime/trace/chrome.hpp"
+#include "runtime/trace/trace.hpp"
 
 namespace tessera {
 namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+constexpr int64_t traced_steps = 4;  // the last ones, which no warm-up disturbs
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -98,7 +100,7 @@ Training::Training(Config config, const TrainOptions& options)
       session_({.engine = options.engine, .workers = static_cast<int>(config_.run.workers), .scheduler = config_.run.scheduler},
                static_cast<uint64_t>(config_.train.seed)),
       training_(config_ = prepared(config_, options, data_, resumed_)),
-      trainer_(session_, training_plan(config_, *training_.graph), {.record = !config_.run.trace.empty()}) {
+      trainer_(session_, training_plan(config_, *training_.graph)) {
   if (data_.validation && data_.validation->batches() > 0) {
     evaluation_ = std::make_unique<EvaluationGraph>(config_, static_cast<int64_t>(data_.validation->at(0).tokens.size()));
     evaluator_ = std::make_unique<Executor>(session_, evaluation_plan(config_, *evaluation_->graph, trainer_.plan().tiling));
@@ -142,6 +144,10 @@ double learning_rate_at(const TrainConfig& c, double progress) {
 }
 
 void Training::start(int64_t index) {
+  if (!config_.run.trace.empty() && index == std::max<int64_t>(now_.step, config_.train.steps - traced_steps)) {
+    trainer_.wait();
+    trainer_.set_record(true);
+  }
   const Batch batch = data_.train->at(index);
   const std::vector<int32_t> rng{static_cast<int32_t>(config_.train.seed), static_cast<int32_t>(index)};
   const std::vector<float> lr{static_cast<float>(learning_rate(config_.train, index))};
@@ -254,7 +260,7 @@ TrainResult Training::run() {
     }
   }
   save_model(options_.out, false);
-  if (!config_.run.trace.empty()) write_chrome_trace(trainer_, config_.run.trace);
+  if (!config_.run.trace.empty()) write_chrome_trace(recording_of(trainer_), config_.run.trace);
   return {.steps = now_.step, .loss = now_.loss, .val_loss = now_.val_loss, .seconds = seconds_since(began_)};
 }
 

@@ -36,7 +36,7 @@ void update(Graph& graph, const TrainConfig& train, const Parameter& parameter, 
            {.beta1 = beta1, .beta2 = beta2, .eps = train.eps, .weight_decay = decay}, shadow);
       break;
     case OptimizerKind::rmsprop:
-      rmsprop(p, gradient, {.mean_square = state("v")}, inputs, {.alpha = beta2, .eps = train.eps, .weight_decay = decay}, shadow);
+      rmsprop(p, gradient, {.square = state("v")}, inputs, {.alpha = beta2, .eps = train.eps, .weight_decay = decay}, shadow);
       break;
     case OptimizerKind::sgd:
       sgd(p, gradient, train.momentum > 0 ? state("m") : Tensor(), inputs,
@@ -91,10 +91,12 @@ TrainingGraph::TrainingGraph(const Config& config)
   graph->fetch(control);
 }
 
-EvaluationGraph::EvaluationGraph(const Config& config, int64_t rows) : batch(*graph, rows) {
+EvaluationGraph::EvaluationGraph(const Config& config, int64_t rows, int64_t seq) : batch(*graph, rows) {
   ModelParts parts{*graph, config.run.dtype};
   const LanguageModel model(parts, config.model);
-  const Tensor logits = model.logits(model.hidden(batch.tokens, packed(config, batch)));
+  Context context = packed(config, batch);
+  if (seq > 0) context.seq = seq;
+  const Tensor logits = model.logits(model.hidden(batch.tokens, context));
   const Graph::Scope scope(*graph, "loss");
   const CrossEntropyResult result = cross_entropy(logits, batch.labels);
   loss = result.loss;

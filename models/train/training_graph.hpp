@@ -33,7 +33,8 @@ struct TrainingGraph {
 
 // The loss alone, over the same variables.
 struct EvaluationGraph {
-  EvaluationGraph(const Config& config, int64_t rows);
+  // `seq` is the length of the packed sequences; 0: the model's positions.
+  EvaluationGraph(const Config& config, int64_t rows, int64_t seq = 0);
 
   std::unique_ptr<Graph> graph = std::make_unique<Graph>();
   BatchInputs batch;

@@ -84,6 +84,7 @@ class Executor {
     return records_;
   }  // per worker; read after wait()
   void clear_records();
+  void set_record(bool on) { options_.record = on; }  // while no step runs
 
  private:
   struct Set;
