@@ -69,6 +69,13 @@ class Op {
   // The definition, naively, in double precision.
   virtual void reference(HostIn in, HostOut out) const = 0;
 
+  // The op that computes next(…, this(…), …) in one go, where output 0 of this op is input `position` of `next` and
+  // nobody else reads it; null where there is none. Its inputs: those of this op, then the other ones of `next`.
+  virtual std::shared_ptr<const Op> fold(const Op& /*next*/, int /*position*/,
+                                         std::span<const TensorType> /*next_inputs*/) const {
+    return nullptr;
+  }
+
   // The input whose storage output `k` takes over and updates in place (optimizers, caches), or -1.
   virtual int alias(int /*output*/) const { return -1; }
 };
