@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "runtime/plan/kernel.hpp"
@@ -30,6 +31,7 @@ class Lowering {
   Lowering(PlanBuilder& plan, const Node& node) : plan_(plan), node_(node) {}
 
   int n_inputs() const { return static_cast<int>(node_.in.size()); }
+  int n_outputs() const { return static_cast<int>(node_.out.size()); }
   const TensorType& in_type(int k) const;
   const TensorType& out_type(int k) const;
 
@@ -47,6 +49,9 @@ class Lowering {
   // `add(cut, accumulator, first)` must emit a task that adds the cut's part to the accumulator, or overwrites it when
   // `first`; the accumulators of groups then meet in a binary tree. Partial sums are kept in f32.
   void reduce(TileId into, const Cuts& over, const std::function<void(int cut, TileId accumulator, bool first)>& add);
+  // The same for several sums that every cut's one task adds to.
+  void reduce(const std::vector<TileId>& into, const Cuts& over,
+              const std::function<void(int cut, std::span<const TileId> accumulators, bool first)>& add);
 
   // For sums that the tiling does not order (parts of different tensors): a fixed binary tree over f32 tiles, in place.
   TileId tree(std::vector<TileId> parts);
