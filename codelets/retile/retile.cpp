@@ -35,10 +35,13 @@ struct Retile final : Op {
   std::string_view name() const override { return "retile"; }
 
   std::vector<TensorType> infer(std::span<const TensorType> in) const override {
-    if (!in[0].shape.same_sizes(shape)) throw error("retile: {} to {}", to_string(in[0].shape), to_string(shape));
+    if (!in[0].shape.same_sizes(shape))
+      throw error("retile: {} to {}", to_string(in[0].shape), to_string(shape));
     return {{shape, in[0].dtype}};
   }
-  std::vector<Tensor> grad(const GradArgs& args) const override { return {retile(args.d_out[0], args.in[0].shape())}; }
+  std::vector<Tensor> grad(const GradArgs& args) const override {
+    return {retile(args.d_out[0], args.in[0].shape())};
+  }
 
   void lower(Lowering& to) const override {
     const TileGrid& x = to.in(0);

@@ -25,15 +25,16 @@ struct EngineTask {
   int priority = 0;
   double flops = 0;
   int64_t bytes = 0;
-  const char* name = "";               // outlives the engine's use of it
+  const char* name = "";  // outlives the engine's use of it
 };
 
 // Who is told. Both are called on the worker's thread; neither may throw.
 class TaskRunner {
  public:
   virtual ~TaskRunner() = default;
-  virtual void run(int task, int worker, void* const* pointers) noexcept = 0;  // pointers in the order of accesses
-  virtual void finished(int task) noexcept = 0;                               // may submit further tasks
+  virtual void run(int task, int worker,
+                   void* const* pointers) noexcept = 0;  // pointers in the order of accesses
+  virtual void finished(int task) noexcept = 0;          // may submit further tasks
 };
 
 // Prepared tasks, numbered from 0. A task may be submitted again once it has finished.
@@ -57,9 +58,9 @@ class Engine {
 };
 
 struct EngineOptions {
-  std::string engine = "starpu";    // or "threads": in-process, without StarPU
-  int workers = 0;                  // 0: one per core
-  std::string scheduler = "lws";    // of StarPU
+  std::string engine = "starpu";  // or "threads": in-process, without StarPU
+  int workers = 0;                // 0: one per core
+  std::string scheduler = "lws";  // of StarPU
 };
 
 std::unique_ptr<Engine> make_thread_engine(int workers);

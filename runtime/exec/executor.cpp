@@ -15,7 +15,9 @@ namespace tessera {
 namespace {
 
 int64_t now_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 template <class F>
@@ -26,14 +28,15 @@ void for_each_value(const TileView& view, F f) {
 
 }  // namespace
 
-// What exists once per step in flight, and once more so that a step's counters can be reset before anyone needs them.
+// What exists once per step in flight, and once more so that a step's counters can be reset before anyone
+// needs them.
 struct Executor::Set {
   std::vector<std::atomic<int>> missing;  // predecessors per task
   std::atomic<int> remaining{0};          // tasks of the step
   int64_t step = -1;
   bool done = true;
-  Memory memory;                          // inputs and fetches
-  std::vector<std::byte*> data;           // per plan buffer; null elsewhere
+  Memory memory;                 // inputs and fetches
+  std::vector<std::byte*> data;  // per plan buffer; null elsewhere
   std::vector<BufferId> buffers;
   std::unique_ptr<Runner> runner;
   std::unique_ptr<TaskSet> tasks;
@@ -67,8 +70,10 @@ Executor::Executor(Session& session, Plan plan, const ExecutorOptions& options)
     const TensorInfo& info = plan_.program.tensors[id];
     if (info.kind != TensorInfo::Kind::variable || plan_.grid[id].empty()) continue;
     if (!written[static_cast<size_t>(plan_.grid[id][0])]) continue;
-    if (info.shadow_of < 0) mutated.insert(info.name);
-    else refreshed.insert(plan_.program.tensors[static_cast<size_t>(info.shadow_of)].name);
+    if (info.shadow_of < 0)
+      mutated.insert(info.name);
+    else
+      refreshed.insert(plan_.program.tensors[static_cast<size_t>(info.shadow_of)].name);
   }
   std::set_difference(mutated.begin(), mutated.end(), refreshed.begin(), refreshed.end(),
                       std::back_inserter(mutated_without_shadow_));
@@ -101,12 +106,14 @@ void Executor::build_layouts() {
         const Tile& tile = plan_.tiles[static_cast<size_t>(access.tile)];
         TileView view{nullptr, tile.dtype, tile.rows, tile.cols, tile.row0, tile.col0};
         if (tile.residence == Residence::scratch) {
-          auto known = std::find_if(scratch_at.begin(), scratch_at.end(), [&](auto& at) { return at.first == access.tile; });
+          auto known = std::find_if(scratch_at.begin(), scratch_at.end(),
+                                    [&](auto& at) { return at.first == access.tile; });
           if (known == scratch_at.end()) {
             known = scratch_at.insert(scratch_at.end(), {access.tile, layout.scratch_bytes});
             layout.scratch_bytes += (tile.bytes() + 63) / 64 * 64;
           }
-          view.data = reinterpret_cast<void*>(known->second);  // NOLINT(performance-no-int-to-ptr): an offset for now
+          view.data =
+              reinterpret_cast<void*>(known->second);  // NOLINT(performance-no-int-to-ptr): an offset for now
           sources.push_back({-1, view});
           continue;
         }
@@ -124,7 +131,8 @@ void Executor::build_sets() {
   size_t arena = 0, per_set = 0;
   for (const Buffer& buffer : plan_.buffers) {
     if (buffer.residence == Residence::intermediate) arena += aligned(buffer.bytes);
-    if (buffer.residence == Residence::input || buffer.residence == Residence::fetch) per_set += aligned(buffer.bytes);
+    if (buffer.residence == Residence::input || buffer.residence == Residence::fetch)
+      per_set += aligned(buffer.bytes);
   }
   arena_ = Memory(arena);
   intermediates_.assign(plan_.buffers.size(), -1);
@@ -175,8 +183,10 @@ void Executor::build_sets() {
           const BufferId buffer = buffers[static_cast<size_t>(tile.buffer)];
           auto known = std::find_if(prepared.accesses.begin(), prepared.accesses.end(),
                                     [&](const EngineAccess& a) { return a.buffer == buffer; });
-          if (known == prepared.accesses.end()) prepared.accesses.push_back({buffer, access.mode});
-          else if (known->mode == Mode::read && access.mode != Mode::read) known->mode = Mode::update;
+          if (known == prepared.accesses.end())
+            prepared.accesses.push_back({buffer, access.mode});
+          else if (known->mode == Mode::read && access.mode != Mode::read)
+            known->mode = Mode::update;
         }
     }
     set.runner = std::make_unique<Runner>(*this, set);
@@ -199,7 +209,8 @@ Executor::Step Executor::run(std::span<const Feed> feeds) {
   }
   feed(set, feeds);
 
-  Set& later = *sets_[(step + 1) % step_sets];  // its last step is over, and nobody has decremented for the next
+  Set& later =
+      *sets_[(step + 1) % step_sets];  // its last step is over, and nobody has decremented for the next
   auto reset = [&](Set& fresh, bool first) {
     for (size_t t = 0; t < plan_.tasks.size(); ++t) {
       const Task& task = plan_.tasks[t];
@@ -229,11 +240,12 @@ void Executor::feed(Set& set, std::span<const Feed> feeds) {
   for (size_t id = 0; id < plan_.program.tensors.size(); ++id) {
     const TensorInfo& info = plan_.program.tensors[id];
     if (info.kind != TensorInfo::Kind::input || plan_.grid[id].empty()) continue;
-    auto found = std::find_if(feeds.begin(), feeds.end(), [&](const Feed& f) { return f.tensor.id == static_cast<int>(id); });
+    auto found = std::find_if(feeds.begin(), feeds.end(),
+                              [&](const Feed& f) { return f.tensor.id == static_cast<int>(id); });
     if (found == feeds.end()) throw error("run: input '{}' is not fed", info.name);
     if (static_cast<int64_t>(found->bytes) != info.type.bytes())
-      throw error("run: input '{}' is {} of {} ({} bytes), not {} bytes", info.name, to_string(info.type.shape),
-                  name_of(info.type.dtype), info.type.bytes(), found->bytes);
+      throw error("run: input '{}' is {} of {} ({} bytes), not {} bytes", info.name,
+                  to_string(info.type.shape), name_of(info.type.dtype), info.type.bytes(), found->bytes);
     const Shape& shape = info.type.shape;
     std::vector<std::byte*> tiles;
     for (TileId tile : plan_.grid[id]) {
@@ -241,10 +253,13 @@ void Executor::feed(Set& set, std::span<const Feed> feeds) {
       tiles.push_back(set.data[buffer]);
       session_.engine().acquire(set.buffers[buffer], Mode::write);
     }
-    scatter({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1), shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1), {}},
+    scatter({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
+             shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
+             {}},
             size_of(info.type.dtype), found->data, tiles);
     for (TileId tile : plan_.grid[id])
-      session_.engine().release(set.buffers[static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer)]);
+      session_.engine().release(
+          set.buffers[static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer)]);
   }
 }
 
@@ -252,7 +267,9 @@ void Executor::release(Set& set, int task) {
   if (set.missing[static_cast<size_t>(task)].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   if (!plan_.tasks[static_cast<size_t>(task)].external()) return set.tasks->submit(task);
   if (external_ && !failed_) return external_(task, [this, &set, task] { finished(set, task); });
-  if (!failed_) fail(std::make_exception_ptr(failure("{}: nobody completes external tasks", plan_.tasks[static_cast<size_t>(task)].label)));
+  if (!failed_)
+    fail(std::make_exception_ptr(
+        failure("{}: nobody completes external tasks", plan_.tasks[static_cast<size_t>(task)].label)));
   finished(set, task);
 }
 
@@ -261,7 +278,8 @@ void Executor::execute(Set& set, int task, int worker, void* const* pointers) no
   const Task& what = plan_.tasks[static_cast<size_t>(task)];
   const TaskLayout& layout = layouts_[static_cast<size_t>(task)];
   thread_local std::vector<std::byte> local;
-  if (static_cast<int64_t>(local.size()) < layout.scratch_bytes + 64) local.resize(static_cast<size_t>(layout.scratch_bytes + 64));
+  if (static_cast<int64_t>(local.size()) < layout.scratch_bytes + 64)
+    local.resize(static_cast<size_t>(layout.scratch_bytes + 64));
   std::byte* const base = local.data() + (64 - reinterpret_cast<uintptr_t>(local.data()) % 64) % 64;
   TileView views[64];
   std::vector<TileView> many;
@@ -277,7 +295,8 @@ void Executor::execute(Set& set, int task, int worker, void* const* pointers) no
       view[k] = sources[k].view;
       view[k].data = sources[k].pointer >= 0 ? pointers[sources[k].pointer]
                                              : base + reinterpret_cast<intptr_t>(sources[k].view.data);
-      if (options_.poison && stage.accesses[k].mode == Mode::write) std::memset(view[k].data, 0xff, static_cast<size_t>(view[k].size()) * size_of(view[k].dtype));
+      if (options_.poison && stage.accesses[k].mode == Mode::write)
+        std::memset(view[k].data, 0xff, static_cast<size_t>(view[k].size()) * size_of(view[k].dtype));
     }
     const int64_t begin = options_.record ? now_ns() : 0;
     try {
@@ -289,7 +308,8 @@ void Executor::execute(Set& set, int task, int worker, void* const* pointers) no
     }
     release_scratch();
     if (options_.record)
-      records_[static_cast<size_t>(worker)].push_back({set.step, task, static_cast<int>(s), worker, begin, now_ns()});
+      records_[static_cast<size_t>(worker)].push_back(
+          {set.step, task, static_cast<int>(s), worker, begin, now_ns()});
   }
 }
 
@@ -349,10 +369,13 @@ void Executor::collect(Set& set) {
     }
     const Shape& shape = info.type.shape;
     if (tiles[0])
-      gather({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1), shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1), {}},
+      gather({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
+              shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
+              {}},
              size_of(info.type.dtype), tiles, whole.data());
     for (TileId tile : plan_.grid[static_cast<size_t>(id)])
-      if (const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer); set.data[buffer])
+      if (const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer);
+          set.data[buffer])
         session_.engine().release(set.buffers[buffer]);
     set.result.values_->push_back(std::move(whole));
   }
@@ -384,7 +407,8 @@ std::vector<T> converted(const std::vector<std::byte>& bytes) {
 size_t fetch_index(const Plan& plan, Tensor tensor) {
   const auto& fetches = plan.program.fetches;
   auto found = std::find(fetches.begin(), fetches.end(), tensor.id);
-  if (found == fetches.end()) throw error("'{}' is not fetched: call graph.fetch() before the plan is made", tensor.name());
+  if (found == fetches.end())
+    throw error("'{}' is not fetched: call graph.fetch() before the plan is made", tensor.name());
   return static_cast<size_t>(found - fetches.begin());
 }
 
@@ -394,10 +418,14 @@ std::vector<float> Executor::Step::get(Tensor tensor) const {
   wait();
   const std::vector<std::byte>& bytes = (*values_)[fetch_index(executor_->plan_, tensor)];
   switch (tensor.dtype()) {
-    case DType::f32: return converted<float, float>(bytes);
-    case DType::bf16: return converted<float, bf16>(bytes);
-    case DType::i32: return converted<float, int32_t>(bytes);
-    case DType::f16: break;
+    case DType::f32:
+      return converted<float, float>(bytes);
+    case DType::bf16:
+      return converted<float, bf16>(bytes);
+    case DType::i32:
+      return converted<float, int32_t>(bytes);
+    case DType::f16:
+      break;
   }
   throw error("fetches of {} are not read back yet", name_of(tensor.dtype()));
 }

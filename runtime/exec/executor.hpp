@@ -1,8 +1,9 @@
 // The executor: replays a plan in a session, step after step, with its own dependency counters.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Every task counts its missing predecessors, those of its own step and those of the step before. Whoever finishes a
-// task decrements its successors and submits the ones that reach zero, so steps overlap without anyone waiting.
+// Every task counts its missing predecessors, those of its own step and those of the step before. Whoever
+// finishes a task decrements its successors and submits the ones that reach zero, so steps overlap without
+// anyone waiting.
 #pragma once
 
 #include <atomic>
@@ -25,7 +26,8 @@ struct Feed {
   size_t bytes;
 
   template <class T>
-  Feed(Tensor t, const std::vector<T>& values) : tensor(t), data(values.data()), bytes(values.size() * sizeof(T)) {}
+  Feed(Tensor t, const std::vector<T>& values)
+      : tensor(t), data(values.data()), bytes(values.size() * sizeof(T)) {}
 };
 
 // When a stage ran, for traces. Times are std::chrono::steady_clock's nanoseconds.
@@ -38,7 +40,7 @@ struct Record {
 struct ExecutorOptions {
   bool record = false;        // keep a Record per stage
   bool check_finite = false;  // name the first task that writes a NaN or an infinity
-  bool poison = false;        // fill what a task is about to write with NaN: finds wrong access modes and lifetimes
+  bool poison = false;  // fill what a task is about to write with NaN: finds wrong access modes and lifetimes
 };
 
 class Executor {
@@ -46,8 +48,8 @@ class Executor {
   // A step that was started.
   class Step {
    public:
-    void wait() const;                                   // rethrows the first failure
-    std::vector<float> get(Tensor tensor) const;         // a fetched tensor, row by row, as f32
+    void wait() const;                            // rethrows the first failure
+    std::vector<float> get(Tensor tensor) const;  // a fetched tensor, row by row, as f32
     std::vector<int32_t> get_i32(Tensor tensor) const;
     float scalar(Tensor tensor) const { return get(tensor)[0]; }
 
@@ -55,7 +57,8 @@ class Executor {
     friend class Executor;
     Executor* executor_ = nullptr;
     int64_t index_ = 0;
-    std::shared_ptr<std::vector<std::vector<std::byte>>> values_;  // per fetch, filled when the step is collected
+    std::shared_ptr<std::vector<std::vector<std::byte>>>
+        values_;  // per fetch, filled when the step is collected
   };
 
   Executor(Session& session, Plan plan, const ExecutorOptions& options = {});
@@ -65,15 +68,21 @@ class Executor {
 
   // Starts one step; waits only while two are still running.
   Step run(std::span<const Feed> feeds = {});
-  Step run(std::initializer_list<Feed> feeds) { return run(std::span<const Feed>(feeds.begin(), feeds.size())); }
-  void wait();                                           // for all steps; does not throw
+  Step run(std::initializer_list<Feed> feeds) {
+    return run(std::span<const Feed>(feeds.begin(), feeds.size()));
+  }
+  void wait();  // for all steps; does not throw
 
-  // Tasks completed from outside (a message arrived): `handler` is told when one is ready and calls `done`, from any
-  // thread, when it is over.
-  void on_external(std::function<void(int task, std::function<void()> done)> handler) { external_ = std::move(handler); }
+  // Tasks completed from outside (a message arrived): `handler` is told when one is ready and calls `done`,
+  // from any thread, when it is over.
+  void on_external(std::function<void(int task, std::function<void()> done)> handler) {
+    external_ = std::move(handler);
+  }
 
   const Plan& plan() const { return plan_; }
-  const std::vector<std::vector<Record>>& records() const { return records_; }  // per worker; read after wait()
+  const std::vector<std::vector<Record>>& records() const {
+    return records_;
+  }  // per worker; read after wait()
   void clear_records();
 
  private:
@@ -81,7 +90,7 @@ class Executor {
   class Runner;
   struct TaskLayout {  // where the stages' tiles come from
     struct Source {
-      int pointer;        // index among the task's accesses; -1: scratch
+      int pointer;  // index among the task's accesses; -1: scratch
       TileView view;
     };
     std::vector<std::vector<Source>> stages;
@@ -106,16 +115,16 @@ class Executor {
   ExecutorOptions options_;
   std::vector<std::string> mutated_without_shadow_;  // variables whose shadows the plan leaves stale
   Memory arena_;
-  std::vector<BufferId> intermediates_;              // engine's buffer per plan buffer, -1 elsewhere
+  std::vector<BufferId> intermediates_;  // engine's buffer per plan buffer, -1 elsewhere
   std::vector<TaskLayout> layouts_;
-  std::vector<int> sources_;                         // tasks without predecessors in their step
+  std::vector<int> sources_;  // tasks without predecessors in their step
   std::unique_ptr<Set> sets_[step_sets];
   std::vector<std::vector<Record>> records_;
   std::function<void(int, std::function<void()>)> external_;
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  int64_t started_ = 0;                              // steps
+  int64_t started_ = 0;  // steps
   std::atomic<bool> failed_{false};
   std::exception_ptr problem_;
 };

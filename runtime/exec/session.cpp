@@ -24,7 +24,8 @@ void for_each_run(const TileGrid& grid, size_t element, Copy copy) {
   for (int i = 0; i < grid.rows.count(); ++i)
     for (int j = 0; j < grid.cols.count(); ++j, ++tile)
       for (int64_t r = 0; r < grid.rows.size(i); ++r) {
-        const size_t whole = static_cast<size_t>((grid.rows.begin(i) + r) * width + grid.cols.begin(j)) * element;
+        const size_t whole =
+            static_cast<size_t>((grid.rows.begin(i) + r) * width + grid.cols.begin(j)) * element;
         const size_t bytes = static_cast<size_t>(grid.cols.size(j)) * element;
         copy(tile, static_cast<size_t>(r) * bytes, whole, bytes);
       }
@@ -57,7 +58,9 @@ Session::Variable& Session::variable(const std::string& name) {
   return found->second;
 }
 
-const TensorType& Session::type(const std::string& name) const { return const_cast<Session*>(this)->variable(name).type; }
+const TensorType& Session::type(const std::string& name) const {
+  return const_cast<Session*>(this)->variable(name).type;
+}
 
 std::vector<std::string> Session::names() const {
   std::vector<std::string> names;
@@ -98,7 +101,8 @@ void Session::bind(const Plan& plan) {
         throw error("variable '{}' is {} in this session, the plan wants {}", info.name,
                     to_string(variable.type.shape), to_string(shape));
       if (variable.rows != rows || variable.cols != cols)
-        throw error("variable '{}' is cut otherwise in this session; plans over it must share its tiling", info.name);
+        throw error("variable '{}' is cut otherwise in this session; plans over it must share its tiling",
+                    info.name);
       continue;
     }
     if (info.shadow_of >= 0) {
@@ -141,7 +145,8 @@ void Session::initialise(const TensorInfo& info, Variable& variable) {
   }
   if (info.shadow_of >= 0 || (info.init.std == 0 && info.init.mean == 0)) return;
   std::vector<float> values(static_cast<size_t>(info.type.shape.size()), info.init.mean);
-  if (info.init.std > 0) {  // Box-Muller on the counter (element / 2), keyed by the seed and the variable's name
+  if (info.init.std >
+      0) {  // Box-Muller on the counter (element / 2), keyed by the seed and the variable's name
     uint32_t key = 2166136261u;  // FNV-1a
     for (char c : info.name) key = (key ^ static_cast<unsigned char>(c)) * 16777619u;
     for (size_t e = 0; e < values.size(); e += 2) {
@@ -193,7 +198,8 @@ void Session::set(const std::string& name, std::span<const float> values) {
   if (static_cast<int64_t>(values.size()) != t.shape.size())
     throw error("variable '{}' is {}, {} values do not fill it", name, to_string(t.shape), values.size());
   if (t.dtype == DType::f32) return write(name, values.data());
-  if (t.dtype != DType::bf16) throw error("variable '{}' holds {}; write() takes it as it is", name, name_of(t.dtype));
+  if (t.dtype != DType::bf16)
+    throw error("variable '{}' holds {}; write() takes it as it is", name, name_of(t.dtype));
   std::vector<bf16> stored(values.begin(), values.end());
   write(name, stored.data());
 }

@@ -46,7 +46,7 @@ class Session {
   std::vector<std::string> names() const;  // shadows left out
   std::vector<float> get(const std::string& name);
   void set(const std::string& name, std::span<const float> values);
-  void read(const std::string& name, void* values);          // in the variable's own dtype
+  void read(const std::string& name, void* values);  // in the variable's own dtype
   void write(const std::string& name, const void* values);
 
   // Waits until no step runs.
@@ -58,14 +58,14 @@ class Session {
     TensorType type;
     Cuts rows, cols;
     Memory memory;
-    std::vector<std::byte*> tiles;     // row by row
+    std::vector<std::byte*> tiles;  // row by row
     std::vector<BufferId> buffers;
-    std::string shadow_of;             // name, or empty
-    bool stale = false;                // a shadow whose variable changed
+    std::string shadow_of;  // name, or empty
+    bool stale = false;     // a shadow whose variable changed
   };
 
-  void bind(const Plan& plan);         // creates what the plan needs; throws where cuts disagree
-  void activate(Executor* executor);   // one plan runs at a time; also refreshes stale shadows
+  void bind(const Plan& plan);        // creates what the plan needs; throws where cuts disagree
+  void activate(Executor* executor);  // one plan runs at a time; also refreshes stale shadows
   void deactivate(Executor* executor);
   void mark_stale(const std::string& changed);
   Variable& variable(const std::string& name);

@@ -76,7 +76,8 @@ class ThreadTasks final : public TaskSet {
       : engine_(engine), tasks_(std::move(tasks)), runner_(runner) {
     for (const EngineTask& task : tasks_) {
       pointers_.emplace_back();
-      for (const EngineAccess& access : task.accesses) pointers_.back().push_back(engine_.memory(access.buffer));
+      for (const EngineAccess& access : task.accesses)
+        pointers_.back().push_back(engine_.memory(access.buffer));
     }
   }
   void submit(int task) override { engine_.submit(this, task, tasks_[static_cast<size_t>(task)].priority); }

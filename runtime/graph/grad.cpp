@@ -43,7 +43,8 @@ std::vector<Tensor> Graph::grad(Tensor loss, std::span<const Tensor> wrt, Tensor
     backward_of_ = static_cast<int>(n);
     const std::vector<Tensor> d_in = node.op->grad({node.in, node.out, d_out});
     for (size_t k = 0; k < node.in.size(); ++k)
-      if (k < d_in.size() && d_in[k] && needed[static_cast<size_t>(node.in[k].id)]) contribute(node.in[k], d_in[k]);
+      if (k < d_in.size() && d_in[k] && needed[static_cast<size_t>(node.in[k].id)])
+        contribute(node.in[k], d_in[k]);
   }
 
   std::vector<Tensor> result;

@@ -65,7 +65,8 @@ void Graph::fetch(Tensor tensor) {
 
 Tensor Graph::find(const std::string& name) {
   for (size_t id = 0; id < tensors_.size(); ++id)
-    if (tensors_[id].kind != TensorInfo::Kind::result && tensors_[id].name == name) return {this, static_cast<int>(id)};
+    if (tensors_[id].kind != TensorInfo::Kind::result && tensors_[id].name == name)
+      return {this, static_cast<int>(id)};
   return {};
 }
 

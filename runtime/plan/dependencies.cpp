@@ -69,7 +69,8 @@ void link_tasks(Plan& plan) {
     for (int reader : past.readers) carry(reader, past.first_writer);
   };
   for (size_t b = 0; b < by_buffer.size(); ++b)  // inputs and fetches have a copy for every step in flight
-    if (plan.buffers[b].residence == Residence::intermediate || plan.buffers[b].residence == Residence::variable)
+    if (plan.buffers[b].residence == Residence::intermediate ||
+        plan.buffers[b].residence == Residence::variable)
       carry_all(by_buffer[b]);
 }
 

@@ -26,7 +26,8 @@ std::vector<Uses> uses_of(const Program& program) {
   return uses;
 }
 
-// Folds the node into its only reader; the reader's place in the order is kept, since its other inputs may come late.
+// Folds the node into its only reader; the reader's place in the order is kept, since its other inputs may
+// come late.
 bool fold_node(Program& program, size_t n, std::vector<Uses>& uses) {
   Node& node = program.nodes[n];
   const Uses use = uses[static_cast<size_t>(node.out[0].id)];

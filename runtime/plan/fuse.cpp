@@ -38,7 +38,9 @@ void append(Task& to, Task& from) {
   from.stages.clear();
 }
 
-void drop_empty(Plan& plan) { std::erase_if(plan.tasks, [](const Task& task) { return task.stages.empty(); }); }
+void drop_empty(Plan& plan) {
+  std::erase_if(plan.tasks, [](const Task& task) { return task.stages.empty(); });
+}
 
 void join_predecessors(Plan& plan) {
   link_tasks(plan);

@@ -1,8 +1,8 @@
 // Lifetimes: intermediate tiles share buffers once their last reader is done.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Buffers are assigned in plan order, before anything runs; link_tasks then adds the write-after-read edges. A freed
-// buffer is reused only some tasks later, so that those edges do not tie neighbours together.
+// Buffers are assigned in plan order, before anything runs; link_tasks then adds the write-after-read edges.
+// A freed buffer is reused only some tasks later, so that those edges do not tie neighbours together.
 #include <deque>
 
 #include "runtime/plan/passes.hpp"
@@ -67,7 +67,8 @@ void assign_buffers(Plan& plan) {
       tile.buffer = take(free, plan.buffers, tile.bytes(), t);
       if (tile.buffer < 0) tile.buffer = new_buffer(tile.bytes(), Residence::intermediate, -1);
     }
-    for (TileId id : ends[static_cast<size_t>(t)]) free.push_back({plan.tiles[static_cast<size_t>(id)].buffer, t});
+    for (TileId id : ends[static_cast<size_t>(t)])
+      free.push_back({plan.tiles[static_cast<size_t>(id)].buffer, t});
   }
 }
 

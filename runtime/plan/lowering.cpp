@@ -49,7 +49,8 @@ void PlanBuilder::lower_all() {
     if (grids_[id]) plan_.grid[id] = grids_[id]->tiles;
   for (int id : plan_.program.fetches)
     for (TileId tile : grid_of(id).tiles)
-      if (Residence& where = plan_.tiles[static_cast<size_t>(tile)].residence; where == Residence::intermediate)
+      if (Residence& where = plan_.tiles[static_cast<size_t>(tile)].residence;
+          where == Residence::intermediate)
         where = Residence::fetch;
   for (int id : plan_.program.fetches) plan_.grid[static_cast<size_t>(id)] = grid_of(id).tiles;
 }
@@ -102,18 +103,21 @@ TileGrid Lowering::in(int k, const Cuts& rows, const Cuts& cols) {
       target.tiles.push_back(to);
     }
   plan_.plan_.notes.push_back(fmt::format("{}: input {} is re-tiled ({} tiles)",
-                                          node_.scope + "/" + std::string(node_.op->name()), k, target.tiles.size()));
+                                          node_.scope + "/" + std::string(node_.op->name()), k,
+                                          target.tiles.size()));
   return target;
 }
 
 void Lowering::task(const Kernel& kernel, std::vector<Access> accesses, TaskOptions options) {
   std::string name(kernel.name);
   const bool backward = node_.backward_of >= 0;
-  if (size_t suffix = name.rfind("_backward"); suffix != std::string::npos && suffix + 9 == name.size()) name.resize(suffix);
-  std::string label = fmt::format("{}{}{}[{},{}]{}", node_.scope, node_.scope.empty() ? "" : "/", name, options.index[0],
-                                  options.index[1], backward ? " backward" : "");
+  if (size_t suffix = name.rfind("_backward"); suffix != std::string::npos && suffix + 9 == name.size())
+    name.resize(suffix);
+  std::string label = fmt::format("{}{}{}[{},{}]{}", node_.scope, node_.scope.empty() ? "" : "/", name,
+                                  options.index[0], options.index[1], backward ? " backward" : "");
   Task task;
-  for (const Access& access : accesses) task.bytes += tile(access.tile).bytes() * (access.mode == Mode::update ? 2 : 1);
+  for (const Access& access : accesses)
+    task.bytes += tile(access.tile).bytes() * (access.mode == Mode::update ? 2 : 1);
   task.flops = options.flops;
   task.label = label;
   task.stages.push_back({.kernel = &kernel,
@@ -142,11 +146,13 @@ TileId Lowering::tree(std::vector<TileId> parts) {
 
 void Lowering::reduce(TileId into, const Cuts& over,
                       const std::function<void(int cut, TileId accumulator, bool first)>& add) {
-  reduce(std::vector{into}, over, [&](int cut, std::span<const TileId> sums, bool first) { add(cut, sums[0], first); });
+  reduce(std::vector{into}, over,
+         [&](int cut, std::span<const TileId> sums, bool first) { add(cut, sums[0], first); });
 }
 
-void Lowering::reduce(const std::vector<TileId>& into, const Cuts& over,
-                      const std::function<void(int cut, std::span<const TileId> accumulators, bool first)>& add) {
+void Lowering::reduce(
+    const std::vector<TileId>& into, const Cuts& over,
+    const std::function<void(int cut, std::span<const TileId> accumulators, bool first)>& add) {
   auto direct = [&](TileId target) { return tile(target).dtype == DType::f32 || over.count() == 1; };
   std::vector<std::vector<TileId>> parts(into.size());  // per sum, one part per group
   for (int group = 0; group < over.group_count(); ++group) {

@@ -1,8 +1,8 @@
 // Order of micro-batches: all tasks of the first part of the rows before those of the second, and so on.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Gradient accumulation is an order, not another computation: the sums keep the shape that the tiling gives them, and
-// activations of one part are free before the next begins.
+// Gradient accumulation is an order, not another computation: the sums keep the shape that the tiling gives
+// them, and activations of one part are free before the next begins.
 #include <algorithm>
 #include <numeric>
 
@@ -25,8 +25,8 @@ void order_micro_batches(Plan& plan, int count) {
         if (rows % count != 0) throw error("{} rows do not split into {} micro-batches", rows, count);
         const int64_t part = rows / count;
         if (tile.row0 / part != (tile.row0 + tile.rows - 1) / part)
-          throw error("tiling: rows {} to {} lie in two micro-batches of {} rows; cut at multiples of {}", tile.row0,
-                      tile.row0 + tile.rows, part, part);
+          throw error("tiling: rows {} to {} lie in two micro-batches of {} rows; cut at multiples of {}",
+                      tile.row0, tile.row0 + tile.rows, part, part);
         task.micro_batch = std::max(task.micro_batch, static_cast<int>(tile.row0 / part));
       }
     for (int next : task.next) {

@@ -6,8 +6,11 @@
 
 namespace tessera {
 
-// Nominal rates, only to weigh tasks against each other; never measured, so that plans are the same everywhere.
-double nominal_seconds(const Task& task) { return 2e-6 + task.flops / 100e9 + static_cast<double>(task.bytes) / 10e9; }
+// Nominal rates, only to weigh tasks against each other; never measured, so that plans are the same
+// everywhere.
+double nominal_seconds(const Task& task) {
+  return 2e-6 + task.flops / 100e9 + static_cast<double>(task.bytes) / 10e9;
+}
 
 void prioritise(Plan& plan) {
   std::vector<double> path(plan.tasks.size(), 0);

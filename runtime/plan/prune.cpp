@@ -17,7 +17,8 @@ void prune(Program& program) {
   for (const Node& node : program.nodes)
     for (size_t k = 0; k < node.out.size(); ++k)
       if (int source = node.op->alias(static_cast<int>(k)); source >= 0)
-        variable[static_cast<size_t>(node.out[k].id)] = variable[static_cast<size_t>(node.in[static_cast<size_t>(source)].id)];
+        variable[static_cast<size_t>(node.out[k].id)] =
+            variable[static_cast<size_t>(node.in[static_cast<size_t>(source)].id)];
 
   std::vector<Node> kept;
   for (size_t n = program.nodes.size(); n-- > 0;) {

@@ -1,7 +1,8 @@
-// Recomputation: activations of a block (or of its attention) are built again in the backward pass instead of kept.
-// SPDX-License-Identifier: Apache-2.0
+// Recomputation: activations of a block (or of its attention) are built again in the backward pass instead of
+// kept. SPDX-License-Identifier: Apache-2.0
 //
-// Chen et al., "Training deep nets with sublinear memory cost", 2016. The same ops on the same inputs: the same bits.
+// Chen et al., "Training deep nets with sublinear memory cost", 2016. The same ops on the same inputs: the
+// same bits.
 #include <map>
 
 #include "runtime/plan/passes.hpp"
@@ -26,7 +27,8 @@ void recompute(Program& program, Recompute what) {
   if (what == Recompute::none) return;
   std::map<std::string, std::vector<Node>> forward;
   for (const Node& node : program.nodes)
-    if (std::string region = region_of(node, what); node.backward_of < 0 && !region.empty()) forward[region].push_back(node);
+    if (std::string region = region_of(node, what); node.backward_of < 0 && !region.empty())
+      forward[region].push_back(node);
 
   std::vector<Node> nodes;
   std::map<int, int> again;  // tensor -> its second computation

@@ -1,19 +1,19 @@
-// The StarPU engine: prebuilt tasks on registered buffers; StarPU schedules, moves data and drives the workers.
-// SPDX-License-Identifier: Apache-2.0
+// The StarPU engine: prebuilt tasks on registered buffers; StarPU schedules, moves data and drives the
+// workers. SPDX-License-Identifier: Apache-2.0
 //
-// Sequential consistency is off: the executor submits a task only when its predecessors are done, which costs about a
-// third of what implicit dependencies cost and lets messages and host reads be predecessors too.
+// Sequential consistency is off: the executor submits a task only when its predecessors are done, which costs
+// about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
+#include "runtime/exec/engine.hpp"
+
+#include <fmt/ranges.h>
 #include <starpu.h>
 #include <starpu_scheduler.h>
 
 #include <algorithm>
 #include <cstdlib>
-#include <mutex>
-
-#include <fmt/ranges.h>
+#include <thread>
 
 #include "runtime/core/error.hpp"
-#include "runtime/exec/engine.hpp"
 
 namespace tessera {
 namespace {
@@ -38,7 +38,8 @@ void run_on_cpu(void** buffers, void* argument) {
     pointers = many.data();
   }
   for (int k = 0; k < call->n_buffers; ++k)
-    pointers[k] = reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(buffers[k]));  // NOLINT(performance-no-int-to-ptr)
+    pointers[k] =
+        reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(buffers[k]));  // NOLINT(performance-no-int-to-ptr)
   call->runner->run(call->index, starpu_worker_get_id(), pointers);
 }
 
@@ -53,7 +54,8 @@ double nominal_cost(struct starpu_task* task, struct starpu_perfmodel_arch*, uns
 
 class StarpuTasks final : public TaskSet {
  public:
-  StarpuTasks(const std::vector<starpu_data_handle_t>& handles, std::vector<EngineTask> tasks, TaskRunner& runner)
+  StarpuTasks(const std::vector<starpu_data_handle_t>& handles, std::vector<EngineTask> tasks,
+              TaskRunner& runner)
       : described_(std::move(tasks)) {
     model_.type = STARPU_PER_ARCH;
     model_.arch_cost_function = nominal_cost;
@@ -110,14 +112,15 @@ class StarpuTasks final : public TaskSet {
     const auto t = static_cast<size_t>(task);
     await_termination(t);
     submitted_[t] = 1;
-    if (int problem = starpu_task_submit(&tasks_[t]); problem != 0) std::abort();  // no worker for a CPU task: our bug
+    if (int problem = starpu_task_submit(&tasks_[t]); problem != 0)
+      std::abort();  // no worker for a CPU task: our bug
   }
 
  private:
   // The callback of a task runs shortly before StarPU is through with its structure.
   void await_termination(size_t t) {
     if (!submitted_[t]) return;
-    while (!starpu_task_finished(&tasks_[t])) STARPU_UYIELD();
+    while (!starpu_task_finished(&tasks_[t])) std::this_thread::yield();
   }
 
   std::vector<EngineTask> described_;
