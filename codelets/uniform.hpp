@@ -6,23 +6,19 @@
 
 namespace tessera {
 
-// What the draws of one op in one step depend on: the two values of the `rng` tensor, and the op's own
-// stream.
+// What the draws of one op in one step depend on: the two values of the `rng` tensor, the op's own stream.
 struct Draws {
   uint32_t seed = 0, step = 0, stream = 0;
 
   constexpr PhiloxKey key() const { return {seed, step}; }
 };
 
-// Element e (row · cols + col in the whole tensor) takes word e mod 4 of the Philox block that is numbered e
-// / 4:
-//   counter {low and high half of e / 4, stream, 0}, key {seed, step}.
-// philox_simd.hpp draws the same numbers for runs of elements; device kernels follow the same rule.
+// In [0, 1), for element e = row · cols + col of the whole tensor: word e mod 4 of the Philox block of
+// counter {low, high half of e / 4, stream, 0} and key {seed, step}. philox_simd.hpp draws the same.
 constexpr float uniform(const Draws& draws, uint64_t e) {
   const uint64_t block = e / 4;
-  const PhiloxCounter counter{static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32), draws.stream,
-                              0};
-  return unit_float(philox(counter, draws.key())[e % 4]);
+  const auto low = static_cast<uint32_t>(block), high = static_cast<uint32_t>(block >> 32);
+  return unit_float(philox({low, high, draws.stream, 0}, draws.key())[e % 4]);
 }
 
 }  // namespace tessera
