@@ -93,8 +93,8 @@ void halves_from_pairs(std::vector<std::byte>& bytes, Bytes src, int64_t heads, 
   }
 }
 
-HostArray tensor_from(const Part& part, std::string name, Bytes src) {
-  HostArray tensor{std::move(name), DType::f32, part.shape, std::vector<std::byte>(src.begin(), src.end())};
+OwnedArray tensor_from(const Part& part, std::string name, Bytes src) {
+  OwnedArray tensor{std::move(name), DType::f32, part.shape, std::vector<std::byte>(src.begin(), src.end())};
   if (part.rotated_heads > 0)
     halves_from_pairs(tensor.bytes, src, part.rotated_heads, part.shape[0], part.shape[1]);
   return tensor;

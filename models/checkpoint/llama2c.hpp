@@ -14,7 +14,7 @@ namespace tessera {
 
 struct ImportedModel {
   ModelConfig config;
-  std::vector<HostArray> tensors;  // f32
+  std::vector<OwnedArray> tensors;  // f32
 };
 
 // llama2.c rotates adjacent pairs, Hugging Face halves of a head: rows of q and k are reordered on the way.

@@ -69,7 +69,7 @@ struct NamedArray {
 void write_safetensors(const std::filesystem::path& file, std::span<const NamedArray> arrays);
 
 // A NamedArray that owns its bytes.
-struct HostArray {
+struct OwnedArray {
   std::string name;
   DType dtype = DType::f32;
   std::vector<int64_t> shape;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "models/config/model_config.hpp"
+#include "runtime/plan/plan.hpp"
 #include "runtime/core/dtype.hpp"
 
 namespace tessera {
@@ -28,7 +29,6 @@ struct DataConfig {
 
 enum class OptimizerKind : uint8_t { adamw, adam, rmsprop, sgd };
 enum class Schedule : uint8_t { constant, linear, cosine };
-enum class Recompute : uint8_t { none, attention, block };
 enum class NonFinite : uint8_t { stop, skip };
 
 struct TrainConfig {

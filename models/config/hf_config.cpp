@@ -32,10 +32,10 @@ constexpr KeyNames key_names[] = {{"layers", "n_layer", "num_hidden_layers"},
                                   {"rope_theta", "rope_theta", "rope_theta"},
                                   {"init_std", "initializer_range", "initializer_range"}};
 
-constexpr std::pair<std::string_view, Activation> gpt2_activations[] = {
-    {"gelu", Activation::gelu},
-    {"gelu_new", Activation::gelu_tanh},
-    {"gelu_pytorch_tanh", Activation::gelu_tanh}};
+constexpr std::pair<std::string_view, ActivationKind> gpt2_activations[] = {
+    {"gelu", ActivationKind::gelu},
+    {"gelu_new", ActivationKind::gelu_tanh},
+    {"gelu_pytorch_tanh", ActivationKind::gelu_tanh}};
 constexpr std::pair<std::string_view, DType> hf_dtypes[] = {
     {"float32", DType::f32}, {"bfloat16", DType::bf16}, {"float16", DType::f16}};
 
@@ -124,7 +124,7 @@ void read_gpt2(const Fields& fields, ModelConfig& model) {
   model.kv_heads = model.heads;
   model.ffn = fields.integer("n_inner", model.width > 0 && model.width < INT32_MAX ? 4 * model.width : 0);
   model.bias = true;
-  model.activation = fields.choose<Activation>("activation_function", "gelu_new", gpt2_activations);
+  model.activation = fields.choose<ActivationKind>("activation_function", "gelu_new", gpt2_activations);
   model.norm_eps = fields.number("layer_norm_epsilon", 1e-5);
   model.tied = fields.boolean("tie_word_embeddings", true);
   fields.must_be("scale_attn_weights", true);
@@ -153,8 +153,8 @@ void read_llama(const Fields& fields, ModelConfig& model, std::string_view sourc
   model.bias = fields.boolean("attention_bias", false);
   if (fields.boolean("mlp_bias", false) != model.bias)
     fields.fail("mlp_bias", "differs from attention_bias; biases everywhere or nowhere are supported");
-  constexpr std::pair<std::string_view, Activation> silu[] = {{"silu", Activation::silu}};
-  model.activation = fields.choose<Activation>("hidden_act", "silu", silu);
+  constexpr std::pair<std::string_view, ActivationKind> silu[] = {{"silu", ActivationKind::silu}};
+  model.activation = fields.choose<ActivationKind>("hidden_act", "silu", silu);
   model.norm_eps = fields.number("rms_norm_eps", 1e-6);
   model.rope_theta = read_rope(fields, source);
   model.tied = fields.boolean("tie_word_embeddings", false);
@@ -233,7 +233,7 @@ std::string hf_config_json(const HfConfig& config) {
               {"eos_token_id", token(config.eos)}};
   if (m.kind == ModelKind::gpt2) {
     out.update({{"architectures", {"GPT2LMHeadModel"}}, {"model_type", "gpt2"}});
-    out["activation_function"] = m.activation == Activation::gelu ? "gelu" : "gelu_new";
+    out["activation_function"] = m.activation == ActivationKind::gelu ? "gelu" : "gelu_new";
     for (const char* dropout : {"attn_pdrop", "embd_pdrop", "resid_pdrop"}) out[dropout] = 0.0;
   } else {
     out.update({{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}});

@@ -26,11 +26,11 @@ std::optional<ConfigProblem> kind_problem(const ModelConfig& m) {
       return problem("kv_heads",
                      fmt::format("{} differs from heads = {}; gpt2 has no grouped queries, leave it out",
                                  m.kv_heads, m.heads));
-    if (m.activation == Activation::silu)
+    if (m.activation == ActivationKind::silu)
       return problem("activation", "silu is llama's; gpt2 takes gelu or gelu_tanh");
     return std::nullopt;
   }
-  if (m.activation != Activation::silu)
+  if (m.activation != ActivationKind::silu)
     return problem("activation", "a llama's feed-forward is gated by silu; leave it out");
   if (m.head_dim() % 2 != 0)
     return problem("width",
@@ -46,7 +46,7 @@ ModelConfig default_model(ModelKind kind) {
   model.kind = kind;
   if (kind == ModelKind::llama) {
     model.bias = model.tied = false;
-    model.activation = Activation::silu;
+    model.activation = ActivationKind::silu;
   }
   return model;
 }

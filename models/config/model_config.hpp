@@ -12,12 +12,12 @@
 namespace tessera {
 
 enum class ModelKind : uint8_t { gpt2, llama };
-enum class Activation : uint8_t { gelu, gelu_tanh, silu };
+enum class ActivationKind : uint8_t { gelu, gelu_tanh, silu };
 
 inline constexpr std::array<std::pair<std::string_view, ModelKind>, 2> model_kinds{
     {{"gpt2", ModelKind::gpt2}, {"llama", ModelKind::llama}}};
-inline constexpr std::array<std::pair<std::string_view, Activation>, 3> activations{
-    {{"gelu", Activation::gelu}, {"gelu_tanh", Activation::gelu_tanh}, {"silu", Activation::silu}}};
+inline constexpr std::array<std::pair<std::string_view, ActivationKind>, 3> activations{
+    {{"gelu", ActivationKind::gelu}, {"gelu_tanh", ActivationKind::gelu_tanh}, {"silu", ActivationKind::silu}}};
 
 struct ModelConfig {
   ModelKind kind = ModelKind::gpt2;
@@ -25,7 +25,7 @@ struct ModelConfig {
   int64_t vocab = 0;  // 0: as many as the tokenizer has
   int64_t seq = 0;    // positions; in training also the length of a sequence
   bool bias = true;   // in linear layers and, for gpt2, in its layer norms
-  Activation activation = Activation::gelu_tanh;
+  ActivationKind activation = ActivationKind::gelu_tanh;
   bool tied = true;  // the head shares the token embedding
   double norm_eps = 1e-5;
   double rope_theta = 10000;  // llama only

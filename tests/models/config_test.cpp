@@ -49,7 +49,7 @@ TEST(Config, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(c.model.vocab, 0);
   EXPECT_TRUE(c.model.bias);
   EXPECT_TRUE(c.model.tied);
-  EXPECT_EQ(c.model.activation, Activation::gelu_tanh);
+  EXPECT_EQ(c.model.activation, ActivationKind::gelu_tanh);
   EXPECT_EQ(c.data.digits, 3);
   EXPECT_EQ(c.train.accumulate, 1);
   EXPECT_EQ(c.train.optimizer, OptimizerKind::adamw);
@@ -63,7 +63,7 @@ TEST(Config, FillsInTheDocumentedDefaults) {
   EXPECT_EQ(llama.model.ffn, 1408);
   EXPECT_FALSE(llama.model.bias);
   EXPECT_FALSE(llama.model.tied);
-  EXPECT_EQ(llama.model.activation, Activation::silu);
+  EXPECT_EQ(llama.model.activation, ActivationKind::silu);
 }
 
 // The settings of the reference trainer of a character GPT, each of them.
@@ -116,7 +116,7 @@ trace = "t.json"
                                   .vocab = 65,
                                   .seq = 64,
                                   .bias = false,
-                                  .activation = Activation::gelu}));
+                                  .activation = ActivationKind::gelu}));
   EXPECT_EQ(c.data.path, "/data/of/input.txt");
   EXPECT_EQ(c.train.betas, (std::array{0.9, 0.99}));
   EXPECT_EQ(c.train.clip, 1.0);

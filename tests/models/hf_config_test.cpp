@@ -48,7 +48,7 @@ TEST(HfConfig, ReadsLlamaOfOldAndOfToday) {
                        .vocab = 100,
                        .seq = 64,
                        .bias = false,
-                       .activation = Activation::silu,
+                       .activation = ActivationKind::silu,
                        .tied = true,
                        .norm_eps = 1e-6,
                        .rope_theta = 500000};
@@ -69,7 +69,7 @@ TEST(HfConfig, ReadsBackWhatItWrites) {
     c.model.tied = false;
     c.dtype = DType::f16;
     c.model.bias = true;
-    if (c.model.kind == ModelKind::gpt2) c.model.activation = Activation::gelu;
+    if (c.model.kind == ModelKind::gpt2) c.model.activation = ActivationKind::gelu;
     EXPECT_EQ(parse_hf_config(hf_config_json(c), "again"), c);
   }
   EXPECT_EQ(json::parse(hf_config_json(read(gpt2)))["architectures"], json::array({"GPT2LMHeadModel"}));

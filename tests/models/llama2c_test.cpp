@@ -43,7 +43,7 @@ ImportedModel parse(const std::string& file) {
 // The floats of a tensor, of which every one is one higher than the one before within a row: their first
 // ones.
 std::vector<float> row_starts(const ImportedModel& model, std::string_view name) {
-  auto at = std::ranges::find(model.tensors, name, &HostArray::name);
+  auto at = std::ranges::find(model.tensors, name, &OwnedArray::name);
   if (at == model.tensors.end()) return {};
   size_t columns = static_cast<size_t>(at->shape.back());
   std::vector<float> out;
@@ -67,7 +67,7 @@ TEST(Llama2c, PutsEachTensorUnderItsName) {
                                          .vocab = 5,
                                          .seq = 3,
                                          .bias = false,
-                                         .activation = Activation::silu,
+                                         .activation = ActivationKind::silu,
                                          .tied = true}));
     EXPECT_EQ(model.tensors.size(), 2u + 2 * 9);
     EXPECT_EQ(row_starts(model, "model.layers.1.mlp.down_proj.weight").size(), 8u);
@@ -118,8 +118,8 @@ TEST(Llama2c, ReadsTheStoriesModelAlikeFromBothVersions) {
   EXPECT_EQ(a.config.kv_heads, 4);
   EXPECT_TRUE(a.config.tied);
   ASSERT_EQ(a.tensors.size(), 2u + 5 * 9);
-  std::ranges::sort(a.tensors, {}, &HostArray::name);
-  std::ranges::sort(b.tensors, {}, &HostArray::name);
+  std::ranges::sort(a.tensors, {}, &OwnedArray::name);
+  std::ranges::sort(b.tensors, {}, &OwnedArray::name);
   for (size_t i = 0; i < a.tensors.size(); ++i) {
     EXPECT_EQ(a.tensors[i].name, b.tensors[i].name);
     EXPECT_TRUE(a.tensors[i].bytes == b.tensors[i].bytes) << a.tensors[i].name;

@@ -1,30 +1,40 @@
-# What a build of Tessera can choose, and the warnings every target is built with.
+# What a build of Tessera can choose, and the flags every target is built with.
 # SPDX-License-Identifier: Apache-2.0
 option(TESSERA_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(TESSERA_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
+# Both are kept from the environment of the first configuration, where tools/setup/starpu.sh reads them as well.
+set(TESSERA_CUDA "$ENV{TESSERA_CUDA}" CACHE STRING "0: no CUDA although its toolkit is here")
+set(TESSERA_PREFIX "$ENV{TESSERA_PREFIX}" CACHE PATH "Where tools/setup/ puts what it builds; empty: the user's data folder")
 set(TESSERA_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")
 
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "" FORCE)
 endif()
+set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g")  # CMake's own defines NDEBUG, which would silence our asserts
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
+include(GNUInstallDirs)
+set(CMAKE_INSTALL_RPATH $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)  # StarPU may lie in a prefix of its own
+
 find_program(CCACHE ccache)
-if(CCACHE)
+if(CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE})
 endif()
 
 add_library(tessera_warnings INTERFACE)
-target_compile_options(tessera_warnings INTERFACE $<BUILD_INTERFACE:-Wall -Wextra -Wshadow -Wnon-virtual-dtor>)
+target_compile_options(tessera_warnings INTERFACE -Wall -Wextra -Wshadow -Wnon-virtual-dtor)
 if(TESSERA_WERROR)
-  target_compile_options(tessera_warnings INTERFACE $<BUILD_INTERFACE:-Werror>)
+  target_compile_options(tessera_warnings INTERFACE -Werror)
 endif()
 if(TESSERA_SANITIZE)
-  target_compile_options(tessera_warnings INTERFACE
-    $<BUILD_INTERFACE:-fsanitize=${TESSERA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
-  target_link_options(tessera_warnings INTERFACE $<BUILD_INTERFACE:-fsanitize=${TESSERA_SANITIZE}>)
+  add_compile_options(-fsanitize=${TESSERA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${TESSERA_SANITIZE})
+else()
+  # A shared library's own calls may be inlined: nothing interposes them.
+  add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
 endif()
 
 # Every source in a folder and below belongs to its target; a new file needs no edit here.
@@ -32,3 +42,7 @@ function(tessera_sources target)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   target_sources(${target} PRIVATE ${sources})
 endfunction()
+
+# Highway compiles each kernel for several instruction sets and picks one at run time; these are left out because
+# hardly any machine would pick them.
+add_compile_definitions(HWY_DISABLED_TARGETS=HWY_SSSE3)
