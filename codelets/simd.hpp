@@ -52,7 +52,8 @@ HWY_INLINE Vec load(const float* p) { return hn::LoadU(F32(), p); }
 HWY_INLINE Vec load(const bf16* p) {
   const hn::Rebind<uint16_t, F32> d16;
   const hn::RebindToUnsigned<F32> d32;
-  return hn::BitCast(F32(), hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)))));
+  return hn::BitCast(
+      F32(), hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)))));
 }
 HWY_INLINE void store(Vec v, float* p) { hn::StoreU(v, F32(), p); }
 HWY_INLINE void store(Vec v, bf16* p) {  // to nearest even; a NaN stays a NaN

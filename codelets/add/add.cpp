@@ -22,7 +22,8 @@ struct Add final : Op {
   std::string_view name() const override { return "add"; }
 
   std::vector<TensorType> infer(std::span<const TensorType> in) const override {
-    const bool fits = is_row(in[0], in[1]) ? in[0].shape.cols() == in[1].shape.rows() : in[0].shape.same_sizes(in[1].shape);
+    const bool fits =
+        is_row(in[0], in[1]) ? in[0].shape.cols() == in[1].shape.rows() : in[0].shape.same_sizes(in[1].shape);
     if (!fits) throw error("add: {} and {} do not fit", to_string(in[0].shape), to_string(in[1].shape));
     return {in[0]};
   }
@@ -39,8 +40,9 @@ struct Add final : Op {
     const TileGrid b = row ? to.in(1, a.cols, Cuts(1)) : to.in(1, a.rows, a.cols);
     for (int i = 0; i < a.rows.count(); ++i)
       for (int j = 0; j < a.cols.count(); ++j)
-        to.task(row ? add_row_kernel : add_kernel, {read(a(i, j)), read(row ? b(j) : b(i, j)), write(y(i, j))},
-                {.flops = static_cast<double>(to.tile(y(i, j)).rows * to.tile(y(i, j)).cols), .index = {i, j}});
+        to.task(
+            row ? add_row_kernel : add_kernel, {read(a(i, j)), read(row ? b(j) : b(i, j)), write(y(i, j))},
+            {.flops = static_cast<double>(to.tile(y(i, j)).rows * to.tile(y(i, j)).cols), .index = {i, j}});
   }
 
   void reference(HostIn in, HostOut out) const override {

@@ -11,7 +11,9 @@ namespace tessera::HWY_NAMESPACE {
 
 void add(const TileArgs& args) {
   with_float(args[2].dtype, [&]<class T>(T) {
-    map(args[2].size(), args[2].as<T>(), [](auto a, auto b) { return hn::Add(a, b); }, args[0].as<const T>(), args[1].as<const T>());
+    map(
+        args[2].size(), args[2].as<T>(), [](auto a, auto b) { return hn::Add(a, b); }, args[0].as<const T>(),
+        args[1].as<const T>());
   });
 }
 
@@ -21,7 +23,8 @@ void add_row(const TileArgs& args) {
   with_float(args[2].dtype, [&]<class T>(T) {
     with_float(args[1].dtype, [&]<class B>(B) {
       for (int64_t r = 0; r < args[2].rows; ++r)
-        map(cols, args[2].as<T>() + r * cols, [](auto a, auto b) { return hn::Add(a, b); },
+        map(
+            cols, args[2].as<T>() + r * cols, [](auto a, auto b) { return hn::Add(a, b); },
             args[0].as<const T>() + r * cols, args[1].as<const B>());
     });
   });

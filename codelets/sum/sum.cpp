@@ -56,7 +56,9 @@ struct SumRows final : Op {
     for (int j = 0; j < x.cols.count(); ++j)
       to.reduce(to.out(0)(j), x.rows, [&](int i, TileId sum, bool first) {
         to.task(sum_rows_kernel, {read(x(i, j)), first ? write(sum) : update(sum)},
-                {.flops = static_cast<double>(x.rows.size(i) * x.cols.size(j)), .index = {i, j}, .params = {first}});
+                {.flops = static_cast<double>(x.rows.size(i) * x.cols.size(j)),
+                 .index = {i, j},
+                 .params = {first}});
       });
   }
 
@@ -77,7 +79,11 @@ std::vector<Case> cases(DType t) {
        .tiling = "rows=4x2|4x2|8|6,3 cols=16,3",
        .sum_length = 33},
       {.name = "one row", .op = op, .inputs = {{{{1, 5}, t}}}},
-      {.name = "spread", .op = spread, .inputs = {{{{{"cols", 7}}, DType::f32}}}, .tiling = "rows=30,3 cols=4,3", .sum_length = 33},
+      {.name = "spread",
+       .op = spread,
+       .inputs = {{{{{"cols", 7}}, DType::f32}}},
+       .tiling = "rows=30,3 cols=4,3",
+       .sum_length = 33},
   };
 }
 

@@ -1,5 +1,5 @@
-// Shapes with named axes: a tensor is a matrix, a vector or a scalar whose dimensions know where they may be cut.
-// SPDX-License-Identifier: Apache-2.0
+// Shapes with named axes: a tensor is a matrix, a vector or a scalar whose dimensions know where they may be
+// cut. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,18 @@
 
 namespace tessera {
 
-// One dimension. `axis` names what it runs over ("rows", "heads", "ffn", "vocab", …): a tiling cuts axes, so all
-// tensors along one axis are cut alike. Cuts fall on multiples of `unit` elements; an empty axis is never cut.
+// One dimension. `axis` names what it runs over ("rows", "heads", "ffn", "vocab", …): a tiling cuts axes, so
+// all tensors along one axis are cut alike. Cuts fall on multiples of `unit` elements; an empty axis is never
+// cut.
 struct Dim {
   int64_t size = 1;
   std::string axis;
   int64_t unit = 1;
 
-  Dim(int64_t size_) : size(size_) {}  // NOLINT(google-explicit-constructor): {rows, 512} should read as a shape
-  Dim(std::string axis_, int64_t size_, int64_t unit_ = 1) : size(size_), axis(std::move(axis_)), unit(unit_) {}
+  Dim(int64_t size_)
+      : size(size_) {}  // NOLINT(google-explicit-constructor): {rows, 512} should read as a shape
+  Dim(std::string axis_, int64_t size_, int64_t unit_ = 1)
+      : size(size_), axis(std::move(axis_)), unit(unit_) {}
   int64_t units() const { return size / unit; }
   bool operator==(const Dim&) const = default;
 };
@@ -36,8 +39,10 @@ class Shape {
   int64_t cols() const { return dims_.size() < 2 ? 1 : dims_[1].size; }
   int64_t size() const { return rows() * cols(); }
 
-  bool operator==(const Shape&) const = default;   // sizes and axes
-  bool same_sizes(const Shape& other) const { return rank() == other.rank() && rows() == other.rows() && cols() == other.cols(); }
+  bool operator==(const Shape&) const = default;  // sizes and axes
+  bool same_sizes(const Shape& other) const {
+    return rank() == other.rank() && rows() == other.rows() && cols() == other.cols();
+  }
 
  private:
   std::vector<Dim> dims_;

@@ -30,7 +30,8 @@ int64_t parse_size(std::string_view digits, std::string_view axis) {
 
 }  // namespace
 
-Cuts::Cuts(std::vector<int64_t> at, std::vector<int> groups) : at_(std::move(at)), groups_(std::move(groups)) {}
+Cuts::Cuts(std::vector<int64_t> at, std::vector<int> groups)
+    : at_(std::move(at)), groups_(std::move(groups)) {}
 
 int Cuts::cut_of(int64_t element) const {
   return static_cast<int>(std::upper_bound(at_.begin(), at_.end(), element) - at_.begin()) - 1;
@@ -85,7 +86,8 @@ Cuts Tiling::cuts(const Dim& dim) const {
     groups.push_back(static_cast<int>(at.size()) - 1);
   }
   if (at.back() != dim.size)
-    throw error("tiling: the cuts of axis '{}' add up to {} of its {} units", dim.axis, at.back() / dim.unit, dim.units());
+    throw error("tiling: the cuts of axis '{}' add up to {} of its {} units", dim.axis, at.back() / dim.unit,
+                dim.units());
   return Cuts(std::move(at), std::move(groups));
 }
 

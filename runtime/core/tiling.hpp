@@ -12,12 +12,14 @@
 
 namespace tessera {
 
-// The cuts of one dimension, in elements. Cuts of one group are *chained* in sums (accumulated in order, on one
-// node); partial sums of groups meet in a fixed binary *tree*. See Lowering::reduce.
+// The cuts of one dimension, in elements. Cuts of one group are *chained* in sums (accumulated in order, on
+// one node); partial sums of groups meet in a fixed binary *tree*. See Lowering::reduce.
 class Cuts {
  public:
-  explicit Cuts(int64_t size = 1) : at_{0, size}, groups_{0, 1} {}
-  Cuts(std::vector<int64_t> at, std::vector<int> groups);  // bounds 0 = at[0] < … = size; first cut of each group, then count
+  Cuts() : Cuts(1) {}
+  explicit Cuts(int64_t size) : at_{0, size}, groups_{0, 1} {}
+  Cuts(std::vector<int64_t> at,
+       std::vector<int> groups);  // bounds 0 = at[0] < … = size; first cut of each group, then count
 
   int count() const { return static_cast<int>(at_.size()) - 1; }
   int64_t begin(int cut) const { return at_[static_cast<size_t>(cut)]; }
@@ -36,15 +38,18 @@ class Cuts {
   std::vector<int> groups_;
 };
 
-// Cuts per axis, in the axis' units. Prints and parses as `run.tiling`: "rows=256x2|256x2|256,200 vocab=2048x4":
-// a comma separates chained cuts, a bar separates groups (tree cuts), SxN repeats. Axes not named are not cut.
+// Cuts per axis, in the axis' units. Prints and parses as `run.tiling`: "rows=256x2|256x2|256,200
+// vocab=2048x4": a comma separates chained cuts, a bar separates groups (tree cuts), SxN repeats. Axes not
+// named are not cut.
 class Tiling {
  public:
   Tiling() = default;
   static Tiling parse(std::string_view text);
 
-  Tiling& cut(const std::string& axis, std::vector<std::vector<int64_t>> groups);  // sizes in units, group by group
-  // `n` cuts of at most `size` units (the last may be smaller) in `groups` groups of equal count, as near as can be.
+  Tiling& cut(const std::string& axis,
+              std::vector<std::vector<int64_t>> groups);  // sizes in units, group by group
+  // `n` cuts of at most `size` units (the last may be smaller) in `groups` groups of equal count, as near as
+  // can be.
   Tiling& cut_evenly(const std::string& axis, int64_t total_units, int64_t size, int groups);
   Cuts cuts(const Dim& dim) const;  // throws Error where the sizes do not add up to the axis
   bool has(const std::string& axis) const { return axes_.contains(axis); }

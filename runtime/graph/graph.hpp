@@ -11,7 +11,8 @@
 
 namespace tessera {
 
-// How a variable starts: N(mean, std) where std > 0, else mean everywhere. Counter-based: the same for every tiling.
+// How a variable starts: N(mean, std) where std > 0, else mean everywhere. Counter-based: the same for every
+// tiling.
 struct Init {
   float mean = 0, std = 0;
 };
@@ -22,16 +23,16 @@ struct TensorInfo {
   std::string name;
   TensorType type;
   Kind kind = Kind::result;
-  int producer = -1;        // node, for results
-  Init init = {};           // for variables
-  int shadow_of = -1;       // the variable of which this variable is a copy in another dtype
+  int producer = -1;   // node, for results
+  Init init = {};      // for variables
+  int shadow_of = -1;  // the variable of which this variable is a copy in another dtype
 };
 
 struct Node {
   std::shared_ptr<const Op> op;
   std::vector<Tensor> in, out;
-  std::string scope;        // "block3/attention": names the node's tasks in traces
-  int backward_of = -1;     // the forward node whose gradient this computes
+  std::string scope;     // "block3/attention": names the node's tasks in traces
+  int backward_of = -1;  // the forward node whose gradient this computes
 };
 
 class Graph {
@@ -47,11 +48,14 @@ class Graph {
 
   // Appends one use of an op.
   std::vector<Tensor> apply(std::shared_ptr<const Op> op, std::vector<Tensor> in);
-  Tensor apply1(std::shared_ptr<const Op> op, std::vector<Tensor> in) { return apply(std::move(op), std::move(in))[0]; }
+  Tensor apply1(std::shared_ptr<const Op> op, std::vector<Tensor> in) {
+    return apply(std::move(op), std::move(in))[0];
+  }
 
-  // Gradients of a scalar with respect to `wrt`, by reverse accumulation over the nodes so far. A variable's gradient
-  // is also reached through its shadows. Empty where the loss does not depend on it.
-  std::vector<Tensor> grad(Tensor loss, std::span<const Tensor> wrt);
+  // Gradients of a scalar with respect to `wrt`, by reverse accumulation over the nodes so far, times `scale`
+  // (by default the variable "loss_scale", 1 at first). A variable's gradient is also reached through its
+  // shadows. Empty where the loss does not depend on it.
+  std::vector<Tensor> grad(Tensor loss, std::span<const Tensor> wrt, Tensor scale = {});
 
   // Keeps a result readable after a run.
   void fetch(Tensor tensor);
@@ -77,7 +81,6 @@ class Graph {
   };
 
  private:
-  friend class GraphEdit;  // plan passes rewrite a copy
   Tensor add_tensor(TensorInfo info);
 
   std::vector<Node> nodes_;
@@ -86,5 +89,8 @@ class Graph {
   std::string scope_;
   int backward_of_ = -1;
 };
+
+// Sums two gradients of one tensor; an op like any other (codelets/add).
+Tensor add(Tensor a, Tensor b);
 
 }  // namespace tessera

@@ -69,6 +69,14 @@ class Op {
   // The definition, naively, in double precision.
   virtual void reference(HostIn in, HostOut out) const = 0;
 
+  // The op that computes next(…, this(…), …) in one go, where output 0 of this op is input `position` of
+  // `next` and nobody else reads it; null where there is none. Its inputs: those of this op, then the other
+  // ones of `next`.
+  virtual std::shared_ptr<const Op> fold(const Op& /*next*/, int /*position*/,
+                                         std::span<const TensorType> /*next_inputs*/) const {
+    return nullptr;
+  }
+
   // The input whose storage output `k` takes over and updates in place (optimizers, caches), or -1.
   virtual int alias(int /*output*/) const { return -1; }
 };
@@ -78,16 +86,16 @@ struct Case {
   // How an input is filled before the run.
   struct Input {
     TensorType type;
-    double low = -1, high = 1;          // uniform; integers of [low, high] for i32
-    std::vector<double> values = {};    // given outright instead
-    bool differentiate = true;          // check the gradient with respect to it
+    double low = -1, high = 1;        // uniform; integers of [low, high] for i32
+    std::vector<double> values = {};  // given outright instead
+    bool differentiate = true;        // check the gradient with respect to it
   };
 
-  std::string name;                     // what is special about it: "ragged", "packed segments", …
+  std::string name;  // what is special about it: "ragged", "packed segments", …
   std::shared_ptr<const Op> op;
   std::vector<Input> inputs;
-  std::string tiling = {};              // as `run.tiling`; empty: nothing is cut
-  int64_t sum_length = 1;               // k of the tolerance c · sqrt(k) · eps: the longest sum in an output element
+  std::string tiling = {};  // as `run.tiling`; empty: nothing is cut
+  int64_t sum_length = 1;   // k of the tolerance c · sqrt(k) · eps: the longest sum in an output element
   bool check_gradient = true;
 };
 

@@ -26,7 +26,8 @@ struct TileView {
   }
 };
 
-// What a kernel is called with: its tiles in the order of the task's accesses, and the op whose attributes it needs.
+// What a kernel is called with: its tiles in the order of the task's accesses, and the op whose attributes it
+// needs.
 struct TileArgs {
   std::span<const TileView> tiles;
   const Op* op = nullptr;
@@ -40,7 +41,8 @@ struct TileArgs {
   }
 };
 
-// A named tile function. A backend it lacks says why. It may throw; the executor catches it at the task's boundary.
+// A named tile function. A backend it lacks says why. It may throw; the executor catches it at the task's
+// boundary.
 struct Kernel {
   std::string_view name;
   void (*cpu)(const TileArgs&) = nullptr;
@@ -56,6 +58,18 @@ T* scratch(int64_t count) {
   return static_cast<T*>(scratch_bytes(static_cast<size_t>(count) * sizeof(T)));
 }
 void release_scratch();  // called by the executor after every kernel
+
+// Gives back what was taken while it lives, for functions that kernels call many times.
+class ScratchScope {
+ public:
+  ScratchScope();
+  ~ScratchScope();
+  ScratchScope(const ScratchScope&) = delete;
+  ScratchScope& operator=(const ScratchScope&) = delete;
+
+ private:
+  size_t chunk_, used_;
+};
 
 // A kernel of the op table by name; Lowering uses it for sums, casts and re-tiles.
 const Kernel& kernel_named(std::string_view name);

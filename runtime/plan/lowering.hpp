@@ -19,6 +19,25 @@ struct TileGrid {
   TileId operator()(int i, int j = 0) const { return tiles[static_cast<size_t>(i * cols.count() + j)]; }
 };
 
+// What lowering appends to: tiles and tasks in program order.
+class PlanBuilder {
+ public:
+  PlanBuilder(Plan& plan) : plan_(plan) {}  // NOLINT(google-explicit-constructor)
+
+  void lower_all();
+  Plan& plan() { return plan_; }
+  const TileGrid& grid_of(int tensor);
+
+ private:
+  friend class Lowering;
+  void lower(const Node& node);
+  TileId add_tile(Tile tile);
+
+  Plan& plan_;
+  std::vector<std::unique_ptr<TileGrid>> grids_;
+  std::string label_;
+};
+
 struct TaskOptions {
   double flops = 0;                    // counted as multiplications and additions
   std::array<int, 2> index = {0, 0};   // [i,j] of the label
@@ -33,7 +52,7 @@ class Lowering {
   const TensorType& in_type(int k) const;
   const TensorType& out_type(int k) const;
 
-  const TileGrid& in(int k) const;   // as the tiling cuts it
+  const TileGrid& in(int k) const;  // as the tiling cuts it
   const TileGrid& out(int k) const;
   // The same input cut otherwise: re-tile tasks are inserted where it is not already cut so.
   TileGrid in(int k, const Cuts& rows, const Cuts& cols);
@@ -44,11 +63,14 @@ class Lowering {
   TileId temporary(DType dtype, int64_t rows, int64_t cols, int64_t row0 = 0, int64_t col0 = 0);
 
   // Sums over the cuts of an axis into the tile `into` with the shape that the tiling says: for every cut
-  // `add(cut, accumulator, first)` must emit a task that adds the cut's part to the accumulator, or overwrites it when
-  // `first`; the accumulators of groups then meet in a binary tree. Partial sums are kept in f32.
-  void reduce(TileId into, const Cuts& over, const std::function<void(int cut, TileId accumulator, bool first)>& add);
+  // `add(cut, accumulator, first)` must emit a task that adds the cut's part to the accumulator, or
+  // overwrites it when `first`; the accumulators of groups then meet in a binary tree. Partial sums are kept
+  // in f32.
+  void reduce(TileId into, const Cuts& over,
+              const std::function<void(int cut, TileId accumulator, bool first)>& add);
 
-  // For sums that the tiling does not order (parts of different tensors): a fixed binary tree over f32 tiles, in place.
+  // For sums that the tiling does not order (parts of different tensors): a fixed binary tree over f32 tiles,
+  // in place.
   TileId tree(std::vector<TileId> parts);
 
   const Tile& tile(TileId id) const;

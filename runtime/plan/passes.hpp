@@ -7,15 +7,16 @@
 namespace tessera {
 
 // On the program.
-void fold(Program& program);                          // fold.cpp
-void recompute(Program& program, Recompute what);     // recompute.cpp
+void prune(Program& program);                      // prune.cpp
+void fold(Program& program);                       // fold.cpp
+void recompute(Program& program, Recompute what);  // recompute.cpp
 
 // On the tile tasks.
-void link_tasks(Plan& plan);                          // dependencies.cpp: fills next, n_before (and across steps)
-void order_micro_batches(Plan& plan, int count);      // micro_batches.cpp
-void fuse(Plan& plan);                                // fuse.cpp
-void assign_buffers(Plan& plan);                      // lifetimes.cpp
-void prioritise(Plan& plan);                          // priorities.cpp
-void place(Plan& plan, const Placement& placement);   // place.cpp
+void link_tasks(Plan& plan);                      // dependencies.cpp: fills next, n_before (and across steps)
+void order_micro_batches(Plan& plan, int count);  // micro_batches.cpp
+void fuse(Plan& plan);                            // fuse.cpp
+void assign_buffers(Plan& plan);                  // lifetimes.cpp
+void prioritise(Plan& plan);                      // priorities.cpp
+void place(Plan& plan, const Placement& placement);  // place.cpp
 
 }  // namespace tessera

@@ -24,12 +24,12 @@ struct Access {
   Mode mode = Mode::read;
 };
 inline Access read(TileId tile) { return {tile, Mode::read}; }
-inline Access write(TileId tile) { return {tile, Mode::write}; }    // what it held before is not needed
+inline Access write(TileId tile) { return {tile, Mode::write}; }  // what it held before is not needed
 inline Access update(TileId tile) { return {tile, Mode::update}; }
 
-// Where a tile's bytes live. Inputs and fetches have one copy per step in flight, so that the host never waits to
-// write one; intermediates share buffers by lifetime; variables belong to the session.
-enum class Residence : uint8_t { intermediate, input, fetch, variable };
+// Where a tile's bytes live. Inputs and fetches have one copy per step in flight, so that the host never
+// waits to write one; intermediates share buffers by lifetime; variables belong to the session.
+enum class Residence : uint8_t { intermediate, scratch, input, fetch, variable };
 
 struct Tile {
   int tensor = -1;  // -1: a temporary of a lowering
@@ -63,7 +63,7 @@ struct Task {
   std::vector<int> next;       // tasks of this step that wait for it
   std::vector<int> next_step;  // tasks of the next step that wait for it
   int n_before = 0, n_before_step = 0;
-  int priority = 0;            // larger is more urgent: the longest path to the end, scaled
+  int priority = 0;  // larger is more urgent: the longest path to the end, scaled
   int micro_batch = 0;
   int node = 0;
   double flops = 0;
@@ -97,40 +97,21 @@ struct PlanOptions {
 
 struct Plan {
   Tiling tiling;
-  Program program;                       // after the graph passes
+  Program program;  // after the graph passes
   std::vector<Tile> tiles;
-  std::vector<Task> tasks;               // in an order that respects every dependency
+  std::vector<Task> tasks;  // in an order that respects every dependency
   std::vector<Buffer> buffers;
   std::vector<std::vector<TileId>> grid;  // tiles of each tensor, row by row
-  std::vector<std::string> notes;        // re-tiles and other costs worth telling
+  std::vector<std::string> notes;         // re-tiles and other costs worth telling
 
   int64_t intermediate_bytes() const;
   int64_t variable_bytes() const;
-  int64_t transfer_bytes() const;        // inputs and fetches, for all steps in flight
+  int64_t transfer_bytes() const;  // inputs and fetches, for all steps in flight
 };
 
 inline constexpr int steps_in_flight = 2;
 inline constexpr int step_sets = 3;  // task counters and inputs are kept for one step more than are in flight
 
 Plan make_plan(const Graph& graph, const PlanOptions& options);
-
-// What lowering appends to: tiles and tasks in program order.
-class PlanBuilder {
- public:
-  PlanBuilder(Plan& plan) : plan_(plan) {}  // NOLINT(google-explicit-constructor)
-
-  void lower_all();
-  Plan& plan() { return plan_; }
-  const struct TileGrid& grid_of(int tensor);
-
- private:
-  friend class Lowering;
-  void lower(const Node& node);
-  TileId add_tile(Tile tile);
-
-  Plan& plan_;
-  std::vector<std::unique_ptr<struct TileGrid>> grids_;
-  std::string label_;
-};
 
 }  // namespace tessera

@@ -42,3 +42,7 @@ function(tessera_sources target)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
   target_sources(${target} PRIVATE ${sources})
 endfunction()
+
+# Highway compiles each kernel for several instruction sets and picks one at run time; these are left out because
+# hardly any machine would pick them.
+add_compile_definitions(HWY_DISABLED_TARGETS=HWY_SSSE3)

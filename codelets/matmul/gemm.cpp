@@ -1,0 +1,167 @@
+// Matrix products by oneDNN, on one thread. The only file that knows its 2.x and 3.x interfaces apart.
+// SPDX-License-Identifier: Apache-2.0
+#include "codelets/matmul/gemm.hpp"
+
+#include <omp.h>
+
+#include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
+
+#include "codelets/matmul/convert.hpp"
+#include "runtime/core/error.hpp"
+#include "runtime/plan/kernel.hpp"
+
+namespace tessera {
+namespace {
+
+dnnl::memory::data_type data_type(DType type) {
+  switch (type) {
+    case DType::f32:
+      return dnnl::memory::data_type::f32;
+    case DType::bf16:
+      return dnnl::memory::data_type::bf16;
+    default:
+      throw error("gemm: oneDNN multiplies f32 and bf16 here, not {}", name_of(type));
+  }
+}
+
+struct Hash {
+  size_t operator()(const Gemm& g) const {
+    size_t h = 0;
+    for (int64_t x : {g.m, g.n, g.k, g.lda, g.ldb, g.ldc}) h = h * 1000003 + static_cast<size_t>(x);
+    return h * 64 + (g.transpose_a ? 1 : 0) + (g.transpose_b ? 2 : 0) + (g.accumulate ? 4 : 0) +
+           (g.bias ? 8 : 0) + 16 * static_cast<size_t>(g.activation);
+  }
+};
+
+// A primitive with the memory objects it is called on; only the pointers change from call to call.
+struct Product {
+  dnnl::matmul primitive;
+  dnnl::memory a, b, c, bias;
+  std::unordered_map<int, dnnl::memory> arguments;
+};
+
+struct Library {
+  dnnl::engine engine{dnnl::engine::kind::cpu, 0};
+  dnnl::stream stream{engine};
+  std::unordered_map<Gemm, Product, Hash> products;
+
+  Library() { omp_set_num_threads(1); }  // of this thread: tasks are the parallelism
+};
+
+// Whether this CPU multiplies bf16 itself; otherwise the operands are widened first, which is faster than
+// emulation.
+bool native_bf16() {
+  static const bool native = [] {
+    const auto isa = dnnl::get_effective_cpu_isa();
+    return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
+  }();
+  return native;
+}
+
+Product make_product(const Gemm& g, const dnnl::engine& engine) {
+  using Dims = dnnl::memory::dims;
+  auto matrix = [](int64_t rows, int64_t cols, int64_t ld, bool transposed, DType type) {
+    return dnnl::memory::desc({rows, cols}, data_type(type), transposed ? Dims{1, ld} : Dims{ld, 1});
+  };
+  const auto a = matrix(g.m, g.k, g.lda, g.transpose_a, g.a);
+  const auto b = matrix(g.k, g.n, g.ldb, g.transpose_b, g.b);
+  const auto c = matrix(g.m, g.n, g.ldc, false, g.c);
+  const auto bias = g.bias ? dnnl::memory::desc({1, g.n}, dnnl::memory::data_type::f32, Dims{g.n, 1})
+                           : dnnl::memory::desc();
+  dnnl::post_ops after;
+  using Algorithm = dnnl::algorithm;
+  auto eltwise = [&](Algorithm algorithm, float alpha) {
+#if DNNL_VERSION_MAJOR >= 3
+    after.append_eltwise(algorithm, alpha, 0.f);
+#else
+    after.append_eltwise(1.f, algorithm, alpha, 0.f);
+#endif
+  };
+  switch (g.activation) {
+    case Activation::none:
+      break;
+    case Activation::gelu_erf:
+      eltwise(Algorithm::eltwise_gelu_erf, 0.f);
+      break;
+    case Activation::gelu_tanh:
+      eltwise(Algorithm::eltwise_gelu_tanh, 0.f);
+      break;
+    case Activation::silu:
+      eltwise(Algorithm::eltwise_swish, 1.f);
+      break;
+    case Activation::relu:
+      eltwise(Algorithm::eltwise_relu, 0.f);
+      break;
+  }
+  if (g.accumulate) after.append_sum(1.f);
+  dnnl::primitive_attr attributes;
+  attributes.set_post_ops(after);
+#if DNNL_VERSION_MAJOR >= 3
+  const dnnl::matmul::primitive_desc description(engine, a, b, bias, c, attributes);
+#else
+  const dnnl::matmul::primitive_desc description(
+      g.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c), attributes, engine);
+#endif
+  Product product{dnnl::matmul(description),
+                  dnnl::memory(a, engine, nullptr),
+                  dnnl::memory(b, engine, nullptr),
+                  dnnl::memory(c, engine, nullptr),
+                  {},
+                  {}};
+  product.arguments = {{DNNL_ARG_SRC, product.a}, {DNNL_ARG_WEIGHTS, product.b}, {DNNL_ARG_DST, product.c}};
+  if (g.bias) {
+    product.bias = dnnl::memory(bias, engine, nullptr);
+    product.arguments.emplace(DNNL_ARG_BIAS, product.bias);
+  }
+  return product;
+}
+
+void multiply(const Gemm& g, const GemmOperands& operands) {
+  thread_local Library library;
+  auto found = library.products.find(g);
+  if (found == library.products.end())
+    found = library.products.emplace(g, make_product(g, library.engine)).first;
+  Product& product = found->second;
+  product.a.set_data_handle(const_cast<void*>(operands.a));
+  product.b.set_data_handle(const_cast<void*>(operands.b));
+  product.c.set_data_handle(operands.c);
+  if (g.bias) product.bias.set_data_handle(const_cast<float*>(operands.bias));
+  product.primitive.execute(library.stream, product.arguments);
+  library.stream.wait();
+}
+
+// The operands in f32, row by row; only what is not f32 already is copied.
+void multiply_widened(const Gemm& g, const GemmOperands& operands) {
+  Gemm wide = g;
+  GemmOperands with = operands;
+  wide.a = wide.b = wide.c = DType::f32;
+  auto widened = [](const void* from, DType type, int64_t rows, int64_t cols, int64_t& ld) -> const void* {
+    if (type == DType::f32) return from;
+    float* to = scratch<float>(rows * cols);
+    convert({from, type, ld, to, DType::f32, cols, rows, cols});
+    ld = cols;
+    return to;
+  };
+  with.a = widened(operands.a, g.a, g.transpose_a ? g.k : g.m, g.transpose_a ? g.m : g.k, wide.lda);
+  with.b = widened(operands.b, g.b, g.transpose_b ? g.n : g.k, g.transpose_b ? g.k : g.n, wide.ldb);
+  if (g.c == DType::f32) return multiply(wide, with);
+  float* c = scratch<float>(g.m * g.n);
+  wide.ldc = g.n;
+  with.c = c;
+  if (g.accumulate) convert({operands.c, g.c, g.ldc, c, DType::f32, g.n, g.m, g.n});
+  multiply(wide, with);
+  convert({c, DType::f32, g.n, operands.c, g.c, g.ldc, g.m, g.n});
+}
+
+}  // namespace
+
+void gemm(const Gemm& g, const GemmOperands& operands) {
+  const bool f32 = g.a == DType::f32 && g.b == DType::f32 && g.c == DType::f32;
+  const bool native = g.a == DType::bf16 && g.b == DType::bf16 && native_bf16();
+  if (f32 || native) return multiply(g, operands);
+  ScratchScope scope;
+  multiply_widened(g, operands);
+}
+
+}  // namespace tessera

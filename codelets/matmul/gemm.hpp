@@ -1,0 +1,36 @@
+// One matrix product on the calling thread, by oneDNN; primitives are made once per shape and kept.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/core/dtype.hpp"
+
+namespace tessera {
+
+enum class Activation : uint8_t { none, gelu_erf, gelu_tanh, silu, relu };
+
+// C[m, n] = act(op(A)[m, k] · op(B)[k, n] + bias[n]) (+ C), row-major with leading dimensions in elements; op
+// transposes what is stored the other way round. Sums are in f32, also on CPUs without bf16 units.
+struct Gemm {
+  int64_t m = 0, n = 0, k = 0;
+  int64_t lda = 0, ldb = 0, ldc = 0;
+  bool transpose_a = false, transpose_b = false;
+  bool accumulate = false;  // add to what C holds
+  DType a = DType::f32, b = DType::f32, c = DType::f32;
+  bool bias = false;  // f32
+  Activation activation = Activation::none;
+
+  bool operator==(const Gemm&) const = default;
+};
+
+struct GemmOperands {
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* c = nullptr;
+  const float* bias = nullptr;
+};
+
+void gemm(const Gemm& shape, const GemmOperands& operands);
+
+}  // namespace tessera

@@ -1,0 +1,71 @@
+// What runs tasks that are ready: StarPU, or a small thread pool. Dependencies are the executor's business.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/plan/plan.hpp"
+
+namespace tessera {
+
+using BufferId = int;
+
+struct EngineAccess {
+  BufferId buffer;
+  Mode mode;
+};
+
+// A task as an engine sees it; built once and submitted again in every step.
+struct EngineTask {
+  std::vector<EngineAccess> accesses;  // every buffer at most once
+  int priority = 0;
+  double flops = 0;
+  int64_t bytes = 0;
+  const char* name = "";  // outlives the engine's use of it
+};
+
+// Who is told. Both are called on the worker's thread; neither may throw.
+class TaskRunner {
+ public:
+  virtual ~TaskRunner() = default;
+  virtual void run(int task, int worker,
+                   void* const* pointers) noexcept = 0;  // pointers in the order of accesses
+  virtual void finished(int task) noexcept = 0;          // may submit further tasks
+};
+
+// Prepared tasks, numbered from 0. A task may be submitted again once it has finished.
+class TaskSet {
+ public:
+  virtual ~TaskSet() = default;
+  virtual void submit(int task) = 0;  // called with all its predecessors done; from any thread
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual std::string name() const = 0;
+  virtual int workers() const = 0;
+  virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
+  virtual void remove_buffer(BufferId buffer) = 0;
+  // Host access to a buffer that no submitted task uses.
+  virtual void acquire(BufferId buffer, Mode mode) = 0;
+  virtual void release(BufferId buffer) = 0;
+  virtual std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) = 0;
+};
+
+struct EngineOptions {
+  std::string engine = "starpu";  // or "threads": in-process, without StarPU
+  int workers = 0;                // 0: one per core
+  std::string scheduler = "lws";  // of StarPU
+};
+
+std::unique_ptr<Engine> make_thread_engine(int workers);
+std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options);
+std::unique_ptr<Engine> make_engine(const EngineOptions& options);
+std::vector<std::string> scheduler_names();  // what `scheduler` may be
+
+}  // namespace tessera

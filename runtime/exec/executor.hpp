@@ -1,0 +1,132 @@
+// The executor: replays a plan in a session, step after step, with its own dependency counters.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every task counts its missing predecessors, those of its own step and those of the step before. Whoever
+// finishes a task decrements its successors and submits the ones that reach zero, so steps overlap without
+// anyone waiting.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/exec/session.hpp"
+
+namespace tessera {
+
+// Host values for one input, row by row, in the input's dtype; they must stay until run() returns.
+struct Feed {
+  Tensor tensor;
+  const void* data;
+  size_t bytes;
+
+  template <class T>
+  Feed(Tensor t, const std::vector<T>& values)
+      : tensor(t), data(values.data()), bytes(values.size() * sizeof(T)) {}
+};
+
+// When a stage ran, for traces. Times are std::chrono::steady_clock's nanoseconds.
+struct Record {
+  int64_t step;
+  int task, stage, worker;
+  int64_t begin, end;
+};
+
+struct ExecutorOptions {
+  bool record = false;        // keep a Record per stage
+  bool check_finite = false;  // name the first task that writes a NaN or an infinity
+  bool poison = false;  // fill what a task is about to write with NaN: finds wrong access modes and lifetimes
+};
+
+class Executor {
+ public:
+  // A step that was started.
+  class Step {
+   public:
+    void wait() const;                            // rethrows the first failure
+    std::vector<float> get(Tensor tensor) const;  // a fetched tensor, row by row, as f32
+    std::vector<int32_t> get_i32(Tensor tensor) const;
+    float scalar(Tensor tensor) const { return get(tensor)[0]; }
+
+   private:
+    friend class Executor;
+    Executor* executor_ = nullptr;
+    int64_t index_ = 0;
+    std::shared_ptr<std::vector<std::vector<std::byte>>>
+        values_;  // per fetch, filled when the step is collected
+  };
+
+  Executor(Session& session, Plan plan, const ExecutorOptions& options = {});
+  ~Executor();  // waits
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  // Starts one step; waits only while two are still running.
+  Step run(std::span<const Feed> feeds = {});
+  Step run(std::initializer_list<Feed> feeds) {
+    return run(std::span<const Feed>(feeds.begin(), feeds.size()));
+  }
+  void wait();  // for all steps; does not throw
+
+  // Tasks completed from outside (a message arrived): `handler` is told when one is ready and calls `done`,
+  // from any thread, when it is over.
+  void on_external(std::function<void(int task, std::function<void()> done)> handler) {
+    external_ = std::move(handler);
+  }
+
+  const Plan& plan() const { return plan_; }
+  const std::vector<std::vector<Record>>& records() const {
+    return records_;
+  }  // per worker; read after wait()
+  void clear_records();
+
+ private:
+  struct Set;
+  class Runner;
+  struct TaskLayout {  // where the stages' tiles come from
+    struct Source {
+      int pointer;  // index among the task's accesses; -1: scratch
+      TileView view;
+    };
+    std::vector<std::vector<Source>> stages;
+    int64_t scratch_bytes = 0;
+  };
+
+  void build_layouts();
+  void build_sets();
+  void start(int64_t step);
+  void release(Set& set, int task);
+  void execute(Set& set, int task, int worker, void* const* pointers) noexcept;
+  void finished(Set& set, int task) noexcept;
+  void complete(int64_t step);
+  void fail(std::exception_ptr problem);
+  void wait_for(int64_t step);
+  void collect(Set& set);
+  void feed(Set& set, std::span<const Feed> feeds);
+  void check(const Stage& stage, std::span<const TileView> views) const;
+
+  Session& session_;
+  Plan plan_;
+  ExecutorOptions options_;
+  std::vector<std::string> mutated_without_shadow_;  // variables whose shadows the plan leaves stale
+  Memory arena_;
+  std::vector<BufferId> intermediates_;  // engine's buffer per plan buffer, -1 elsewhere
+  std::vector<TaskLayout> layouts_;
+  std::vector<int> sources_;  // tasks without predecessors in their step
+  std::unique_ptr<Set> sets_[step_sets];
+  std::vector<std::vector<Record>> records_;
+  std::function<void(int, std::function<void()>)> external_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int64_t started_ = 0;  // steps
+  std::atomic<bool> failed_{false};
+  std::exception_ptr problem_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,214 @@
+// Variables: creation, initial values, host access and shadows.
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/exec/session.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <numbers>
+
+#include "runtime/core/error.hpp"
+#include "runtime/core/philox.hpp"
+#include "runtime/exec/executor.hpp"
+
+namespace tessera {
+namespace {
+
+constexpr size_t tile_alignment = 4096;
+
+TileGrid grid_of(const Cuts& rows, const Cuts& cols) { return {rows, cols, {}}; }
+
+template <class Copy>
+void for_each_run(const TileGrid& grid, size_t element, Copy copy) {
+  const int64_t width = grid.cols.total();
+  size_t tile = 0;
+  for (int i = 0; i < grid.rows.count(); ++i)
+    for (int j = 0; j < grid.cols.count(); ++j, ++tile)
+      for (int64_t r = 0; r < grid.rows.size(i); ++r) {
+        const size_t whole =
+            static_cast<size_t>((grid.rows.begin(i) + r) * width + grid.cols.begin(j)) * element;
+        const size_t bytes = static_cast<size_t>(grid.cols.size(j)) * element;
+        copy(tile, static_cast<size_t>(r) * bytes, whole, bytes);
+      }
+}
+
+}  // namespace
+
+void scatter(const TileGrid& grid, size_t element, const void* whole, std::span<std::byte* const> tiles) {
+  for_each_run(grid, element, [&](size_t tile, size_t at, size_t from, size_t bytes) {
+    std::memcpy(tiles[tile] + at, static_cast<const std::byte*>(whole) + from, bytes);
+  });
+}
+
+void gather(const TileGrid& grid, size_t element, std::span<std::byte* const> tiles, void* whole) {
+  for_each_run(grid, element, [&](size_t tile, size_t at, size_t to, size_t bytes) {
+    std::memcpy(static_cast<std::byte*>(whole) + to, tiles[tile] + at, bytes);
+  });
+}
+
+Session::Session(const EngineOptions& options, uint64_t seed) : engine_(make_engine(options)), seed_(seed) {}
+
+Session::~Session() {
+  for (auto& [name, variable] : variables_)
+    for (BufferId buffer : variable.buffers) engine_->remove_buffer(buffer);
+}
+
+Session::Variable& Session::variable(const std::string& name) {
+  auto found = variables_.find(name);
+  if (found == variables_.end()) throw error("the session has no variable '{}'", name);
+  return found->second;
+}
+
+const TensorType& Session::type(const std::string& name) const {
+  return const_cast<Session*>(this)->variable(name).type;
+}
+
+std::vector<std::string> Session::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, variable] : variables_)
+    if (variable.shadow_of.empty()) names.push_back(name);
+  return names;
+}
+
+void Session::drain() {
+  if (active_) active_->wait();
+}
+
+void Session::activate(Executor* executor) {
+  if (active_ == executor) return;
+  drain();
+  active_ = executor;
+}
+
+void Session::deactivate(Executor* executor) {
+  if (active_ == executor) active_ = nullptr;
+}
+
+void Session::mark_stale(const std::string& changed) {
+  for (auto& [name, variable] : variables_)
+    if (variable.shadow_of == changed) variable.stale = true;
+}
+
+void Session::bind(const Plan& plan) {
+  for (size_t id = 0; id < plan.program.tensors.size(); ++id) {
+    const TensorInfo& info = plan.program.tensors[id];
+    if (info.kind != TensorInfo::Kind::variable || plan.grid[id].empty()) continue;
+    const Shape& shape = info.type.shape;
+    const Cuts rows = shape.rank() > 0 ? plan.tiling.cuts(shape[0]) : Cuts(1);
+    const Cuts cols = shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1);
+    if (auto known = variables_.find(info.name); known != variables_.end()) {
+      const Variable& variable = known->second;
+      if (!variable.type.shape.same_sizes(shape) || variable.type.dtype != info.type.dtype)
+        throw error("variable '{}' is {} in this session, the plan wants {}", info.name,
+                    to_string(variable.type.shape), to_string(shape));
+      if (variable.rows != rows || variable.cols != cols)
+        throw error("variable '{}' is cut otherwise in this session; plans over it must share its tiling",
+                    info.name);
+      continue;
+    }
+    if (info.shadow_of >= 0) {
+      const TensorInfo& base = plan.program.tensors[static_cast<size_t>(info.shadow_of)];
+      if (!variables_.contains(base.name)) {
+        Variable& created = variables_[base.name];
+        created.type = base.type;
+        created.rows = rows;
+        created.cols = cols;
+        initialise(base, created);
+      }
+    }
+    Variable& created = variables_[info.name];
+    created.type = info.type;
+    created.rows = rows;
+    created.cols = cols;
+    if (info.shadow_of >= 0) {
+      created.shadow_of = plan.program.tensors[static_cast<size_t>(info.shadow_of)].name;
+      created.stale = true;
+    }
+    initialise(info, created);
+  }
+}
+
+void Session::initialise(const TensorInfo& info, Variable& variable) {
+  const size_t element = size_of(info.type.dtype);
+  size_t bytes = 0;
+  std::vector<size_t> offsets;
+  for (int i = 0; i < variable.rows.count(); ++i)
+    for (int j = 0; j < variable.cols.count(); ++j) {
+      offsets.push_back(bytes);
+      const size_t tile = static_cast<size_t>(variable.rows.size(i) * variable.cols.size(j)) * element;
+      bytes += (tile + tile_alignment - 1) / tile_alignment * tile_alignment;
+    }
+  variable.memory = Memory(bytes);
+  for (size_t k = 0; k < offsets.size(); ++k) {
+    const size_t end = k + 1 < offsets.size() ? offsets[k + 1] : bytes;
+    variable.tiles.push_back(variable.memory.data() + offsets[k]);
+    variable.buffers.push_back(engine_->add_buffer(variable.tiles.back(), end - offsets[k]));
+  }
+  if (info.shadow_of >= 0 || (info.init.std == 0 && info.init.mean == 0)) return;
+  std::vector<float> values(static_cast<size_t>(info.type.shape.size()), info.init.mean);
+  if (info.init.std >
+      0) {  // Box-Muller on the counter (element / 2), keyed by the seed and the variable's name
+    uint32_t key = 2166136261u;  // FNV-1a
+    for (char c : info.name) key = (key ^ static_cast<unsigned char>(c)) * 16777619u;
+    for (size_t e = 0; e < values.size(); e += 2) {
+      const auto word = philox({static_cast<uint32_t>(e / 2), static_cast<uint32_t>((e / 2) >> 32), key, 0},
+                               philox_key(seed_));
+      const double u = (word[0] + 1.0) * 0x1p-32, angle = 2 * std::numbers::pi * word[1] * 0x1p-32;
+      const double radius = std::sqrt(-2 * std::log(u)) * info.init.std;
+      values[e] += static_cast<float>(radius * std::cos(angle));
+      if (e + 1 < values.size()) values[e + 1] += static_cast<float>(radius * std::sin(angle));
+    }
+  }
+  set(info.name, values);
+}
+
+void Session::read(const std::string& name, void* values) {
+  Variable& v = variable(name);
+  drain();
+  for (BufferId buffer : v.buffers) engine_->acquire(buffer, Mode::read);
+  gather(grid_of(v.rows, v.cols), size_of(v.type.dtype), v.tiles, values);
+  for (BufferId buffer : v.buffers) engine_->release(buffer);
+}
+
+void Session::write(const std::string& name, const void* values) {
+  Variable& v = variable(name);
+  drain();
+  for (BufferId buffer : v.buffers) engine_->acquire(buffer, Mode::write);
+  scatter(grid_of(v.rows, v.cols), size_of(v.type.dtype), values, v.tiles);
+  for (BufferId buffer : v.buffers) engine_->release(buffer);
+  mark_stale(name);
+}
+
+std::vector<float> Session::get(const std::string& name) {
+  const TensorType& t = type(name);
+  std::vector<float> values(static_cast<size_t>(t.shape.size()));
+  if (t.dtype == DType::f32) {
+    read(name, values.data());
+  } else if (t.dtype == DType::bf16) {
+    std::vector<bf16> stored(values.size());
+    read(name, stored.data());
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(stored[i]);
+  } else {
+    throw error("variable '{}' holds {}; read() takes it as it is", name, name_of(t.dtype));
+  }
+  return values;
+}
+
+void Session::set(const std::string& name, std::span<const float> values) {
+  const TensorType& t = type(name);
+  if (static_cast<int64_t>(values.size()) != t.shape.size())
+    throw error("variable '{}' is {}, {} values do not fill it", name, to_string(t.shape), values.size());
+  if (t.dtype == DType::f32) return write(name, values.data());
+  if (t.dtype != DType::bf16)
+    throw error("variable '{}' holds {}; write() takes it as it is", name, name_of(t.dtype));
+  std::vector<bf16> stored(values.begin(), values.end());
+  write(name, stored.data());
+}
+
+void Session::refresh(Variable& shadow) {
+  const std::vector<float> values = get(shadow.shadow_of);
+  for (auto& [name, variable] : variables_)
+    if (&variable == &shadow) set(name, values);
+  shadow.stale = false;
+}
+
+}  // namespace tessera

@@ -1,0 +1,85 @@
+// A session: the engine runs exactly as long as it lives, and it owns the variables that plans share.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/exec/engine.hpp"
+#include "runtime/plan/lowering.hpp"
+
+namespace tessera {
+
+class Executor;
+
+// Page-aligned memory that the kernel may back with huge pages; zero at first.
+class Memory {
+ public:
+  Memory() = default;
+  explicit Memory(size_t bytes);
+  ~Memory();
+  Memory(Memory&& other) noexcept;
+  Memory& operator=(Memory&& other) noexcept;
+  std::byte* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+class Session {
+ public:
+  explicit Session(const EngineOptions& options = {}, uint64_t seed = 0);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  Engine& engine() { return *engine_; }
+
+  // Whole variables, row by row; the running plan is drained first. Writing one makes its shadows stale.
+  bool has(const std::string& name) const { return variables_.contains(name); }
+  const TensorType& type(const std::string& name) const;
+  std::vector<std::string> names() const;  // shadows left out
+  std::vector<float> get(const std::string& name);
+  void set(const std::string& name, std::span<const float> values);
+  void read(const std::string& name, void* values);  // in the variable's own dtype
+  void write(const std::string& name, const void* values);
+
+  // Waits until no step runs.
+  void drain();
+
+ private:
+  friend class Executor;
+  struct Variable {
+    TensorType type;
+    Cuts rows, cols;
+    Memory memory;
+    std::vector<std::byte*> tiles;  // row by row
+    std::vector<BufferId> buffers;
+    std::string shadow_of;  // name, or empty
+    bool stale = false;     // a shadow whose variable changed
+  };
+
+  void bind(const Plan& plan);        // creates what the plan needs; throws where cuts disagree
+  void activate(Executor* executor);  // one plan runs at a time; also refreshes stale shadows
+  void deactivate(Executor* executor);
+  void mark_stale(const std::string& changed);
+  Variable& variable(const std::string& name);
+  void initialise(const TensorInfo& info, Variable& variable);
+  void refresh(Variable& shadow);
+
+  std::unique_ptr<Engine> engine_;
+  uint64_t seed_;
+  std::map<std::string, Variable> variables_;
+  Executor* active_ = nullptr;
+};
+
+// Copies between a whole row-major array and the tiles of a grid.
+void scatter(const TileGrid& grid, size_t element, const void* whole, std::span<std::byte* const> tiles);
+void gather(const TileGrid& grid, size_t element, std::span<std::byte* const> tiles, void* whole);
+
+}  // namespace tessera

@@ -1,0 +1,63 @@
+// Folding: an op whose result has one reader is computed together with it, where the op knows how.
+// SPDX-License-Identifier: Apache-2.0
+//
+//   matmul ─▶ add(bias) ─▶ add(residual)    becomes    matmul with bias and residual
+#include <algorithm>
+
+#include "runtime/plan/passes.hpp"
+
+namespace tessera {
+namespace {
+
+struct Uses {
+  int count = 0, node = -1, position = -1;
+};
+
+std::vector<Uses> uses_of(const Program& program) {
+  std::vector<Uses> uses(program.tensors.size());
+  for (size_t n = 0; n < program.nodes.size(); ++n)
+    for (size_t k = 0; k < program.nodes[n].in.size(); ++k) {
+      Uses& use = uses[static_cast<size_t>(program.nodes[n].in[k].id)];
+      ++use.count;
+      use.node = static_cast<int>(n);
+      use.position = static_cast<int>(k);
+    }
+  for (int id : program.fetches) uses[static_cast<size_t>(id)].count += 2;
+  return uses;
+}
+
+// Folds the node into its only reader; the reader's place in the order is kept, since its other inputs may
+// come late.
+bool fold_node(Program& program, size_t n, std::vector<Uses>& uses) {
+  Node& node = program.nodes[n];
+  const Uses use = uses[static_cast<size_t>(node.out[0].id)];
+  if (use.count != 1) return false;
+  for (size_t k = 1; k < node.out.size(); ++k)
+    if (uses[static_cast<size_t>(node.out[k].id)].count > 0) return false;
+  Node& next = program.nodes[static_cast<size_t>(use.node)];
+  std::vector<TensorType> types;
+  for (Tensor in : next.in) types.push_back(program.tensors[static_cast<size_t>(in.id)].type);
+  auto op = node.op->fold(*next.op, use.position, types);
+  if (!op) return false;
+  Node folded{std::move(op), node.in, next.out, node.scope, node.backward_of};
+  for (size_t k = 0; k < next.in.size(); ++k)
+    if (static_cast<int>(k) != use.position) folded.in.push_back(next.in[k]);
+  next = std::move(folded);
+  program.nodes.erase(program.nodes.begin() + static_cast<std::ptrdiff_t>(n));
+  return true;
+}
+
+}  // namespace
+
+void fold(Program& program) {
+  std::vector<Uses> uses = uses_of(program);
+  for (size_t n = 0; n < program.nodes.size();) {
+    if (fold_node(program, n, uses)) {
+      uses = uses_of(program);
+    } else {
+      ++n;
+    }
+  }
+}
+
+}  // namespace tessera

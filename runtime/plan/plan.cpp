@@ -1,0 +1,48 @@
+// Making a plan: the passes in order.
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/plan/plan.hpp"
+
+#include "runtime/plan/lowering.hpp"
+#include "runtime/plan/passes.hpp"
+
+namespace tessera {
+
+Program::Program(const Graph& graph) : tensors(graph.tensors()), nodes(graph.nodes()) {
+  for (Tensor tensor : graph.fetches()) fetches.push_back(tensor.id);
+}
+
+Plan make_plan(const Graph& graph, const PlanOptions& options) {
+  Plan plan;
+  plan.tiling = options.tiling;
+  plan.program = Program(graph);
+  prune(plan.program);
+  recompute(plan.program, options.recompute);
+  if (options.fold) fold(plan.program);
+  PlanBuilder(plan).lower_all();
+  order_micro_batches(plan, options.micro_batches);
+  if (options.fuse) fuse(plan);
+  assign_buffers(plan);
+  place(plan, options.placement);
+  link_tasks(plan);
+  prioritise(plan);
+  return plan;
+}
+
+namespace {
+
+int64_t bytes_of(const Plan& plan, Residence residence) {
+  int64_t bytes = 0;
+  for (const Buffer& buffer : plan.buffers)
+    if (buffer.residence == residence) bytes += buffer.bytes;
+  return bytes;
+}
+
+}  // namespace
+
+int64_t Plan::intermediate_bytes() const { return bytes_of(*this, Residence::intermediate); }
+int64_t Plan::variable_bytes() const { return bytes_of(*this, Residence::variable); }
+int64_t Plan::transfer_bytes() const {
+  return step_sets * (bytes_of(*this, Residence::input) + bytes_of(*this, Residence::fetch));
+}
+
+}  // namespace tessera

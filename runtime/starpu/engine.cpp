@@ -1,0 +1,198 @@
+// The StarPU engine: prebuilt tasks on registered buffers; StarPU schedules, moves data and drives the
+// workers. SPDX-License-Identifier: Apache-2.0
+//
+// Sequential consistency is off: the executor submits a task only when its predecessors are done, which costs
+// about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
+#include "runtime/exec/engine.hpp"
+
+#include <fmt/ranges.h>
+#include <starpu.h>
+#include <starpu_scheduler.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <thread>
+
+#include "runtime/core/error.hpp"
+
+namespace tessera {
+namespace {
+
+struct Call {  // what a StarPU task needs to find its way back
+  TaskRunner* runner;
+  int index;
+  int n_buffers;
+};
+
+enum starpu_data_access_mode starpu_mode(Mode mode) {
+  return mode == Mode::read ? STARPU_R : mode == Mode::write ? STARPU_W : STARPU_RW;
+}
+
+void run_on_cpu(void** buffers, void* argument) {
+  const auto* call = static_cast<const Call*>(argument);
+  void* few[STARPU_NMAXBUFS];
+  std::vector<void*> many;
+  void** pointers = few;
+  if (call->n_buffers > STARPU_NMAXBUFS) {
+    many.resize(static_cast<size_t>(call->n_buffers));
+    pointers = many.data();
+  }
+  for (int k = 0; k < call->n_buffers; ++k)
+    pointers[k] =
+        reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(buffers[k]));  // NOLINT(performance-no-int-to-ptr)
+  call->runner->run(call->index, starpu_worker_get_id(), pointers);
+}
+
+void finished(void* argument) {
+  const auto* call = static_cast<const Call*>(argument);
+  call->runner->finished(call->index);
+}
+
+double nominal_cost(struct starpu_task* task, struct starpu_perfmodel_arch*, unsigned) {
+  return task->flops / 50e3 + 2;  // µs, until devices of unlike speed need better
+}
+
+class StarpuTasks final : public TaskSet {
+ public:
+  StarpuTasks(const std::vector<starpu_data_handle_t>& handles, std::vector<EngineTask> tasks,
+              TaskRunner& runner)
+      : described_(std::move(tasks)) {
+    model_.type = STARPU_PER_ARCH;
+    model_.arch_cost_function = nominal_cost;
+    model_.symbol = "tessera";
+    starpu_codelet_init(&codelet_);
+    codelet_.cpu_funcs[0] = run_on_cpu;
+    codelet_.nbuffers = STARPU_VARIABLE_NBUFFERS;
+    codelet_.name = "tessera";
+    codelet_.model = &model_;
+    tasks_.resize(described_.size());
+    calls_.resize(described_.size());
+    handles_.resize(described_.size());
+    modes_.resize(described_.size());
+    submitted_.resize(described_.size(), 0);
+    for (size_t t = 0; t < described_.size(); ++t) {
+      const EngineTask& from = described_[t];
+      calls_[t] = {&runner, static_cast<int>(t), static_cast<int>(from.accesses.size())};
+      starpu_task* task = &tasks_[t];
+      starpu_task_init(task);
+      task->cl = &codelet_;
+      task->cl_arg = &calls_[t];
+      task->callback_func = finished;
+      task->callback_arg = &calls_[t];
+      task->destroy = 0;
+      task->sequential_consistency = 0;
+      task->priority = from.priority;
+      task->flops = from.flops;
+      task->name = from.name;
+      task->nbuffers = static_cast<int>(from.accesses.size());
+      const bool few = from.accesses.size() <= STARPU_NMAXBUFS;
+      if (!few) {
+        handles_[t].resize(from.accesses.size());
+        modes_[t].resize(from.accesses.size());
+        task->dyn_handles = handles_[t].data();
+        task->dyn_modes = modes_[t].data();
+      }
+      for (size_t k = 0; k < from.accesses.size(); ++k) {
+        (few ? task->handles : task->dyn_handles)[k] = handles[static_cast<size_t>(from.accesses[k].buffer)];
+        (few ? task->modes : task->dyn_modes)[k] = starpu_mode(from.accesses[k].mode);
+      }
+    }
+  }
+
+  ~StarpuTasks() override {
+    for (size_t t = 0; t < tasks_.size(); ++t) {
+      await_termination(t);
+      tasks_[t].dyn_handles = nullptr;  // ours, not StarPU's to free
+      tasks_[t].dyn_modes = nullptr;
+      starpu_task_clean(&tasks_[t]);
+    }
+  }
+
+  void submit(int task) override {
+    const auto t = static_cast<size_t>(task);
+    await_termination(t);
+    submitted_[t] = 1;
+    if (int problem = starpu_task_submit(&tasks_[t]); problem != 0)
+      std::abort();  // no worker for a CPU task: our bug
+  }
+
+ private:
+  // The callback of a task runs shortly before StarPU is through with its structure.
+  void await_termination(size_t t) {
+    if (!submitted_[t]) return;
+    while (!starpu_task_finished(&tasks_[t])) std::this_thread::yield();
+  }
+
+  std::vector<EngineTask> described_;
+  starpu_perfmodel model_{};
+  starpu_codelet codelet_{};
+  std::vector<starpu_task> tasks_;
+  std::vector<Call> calls_;
+  std::vector<std::vector<starpu_data_handle_t>> handles_;
+  std::vector<std::vector<starpu_data_access_mode>> modes_;
+  std::vector<char> submitted_;
+};
+
+class StarpuEngine final : public Engine {
+ public:
+  explicit StarpuEngine(const EngineOptions& options) {
+    starpu_conf conf;
+    starpu_conf_init(&conf);
+    conf.ncpus = options.workers;
+    conf.ncuda = 0;
+    conf.nopencl = 0;
+    conf.sched_policy_name = options.scheduler.c_str();
+    conf.catch_signals = 0;
+    setenv("STARPU_SILENT", "1", 0);
+    if (int problem = starpu_init(&conf); problem != 0)
+      throw failure("StarPU does not start with {} CPU workers (error {})", options.workers, problem);
+  }
+  ~StarpuEngine() override {
+    for (starpu_data_handle_t handle : handles_)
+      if (handle) starpu_data_unregister(handle);
+    starpu_shutdown();
+  }
+
+  std::string name() const override { return "starpu"; }
+  int workers() const override { return static_cast<int>(starpu_worker_get_count()); }
+
+  BufferId add_buffer(void* memory, size_t bytes) override {
+    starpu_data_handle_t handle = nullptr;
+    starpu_variable_data_register(&handle, STARPU_MAIN_RAM, reinterpret_cast<uintptr_t>(memory), bytes);
+    starpu_data_set_sequential_consistency_flag(handle, 0);
+    handles_.push_back(handle);
+    return static_cast<int>(handles_.size()) - 1;
+  }
+  void remove_buffer(BufferId buffer) override {
+    starpu_data_unregister(handles_[static_cast<size_t>(buffer)]);
+    handles_[static_cast<size_t>(buffer)] = nullptr;
+  }
+  void acquire(BufferId buffer, Mode mode) override {
+    starpu_data_acquire(handles_[static_cast<size_t>(buffer)], starpu_mode(mode));
+  }
+  void release(BufferId buffer) override { starpu_data_release(handles_[static_cast<size_t>(buffer)]); }
+  std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
+    return std::make_unique<StarpuTasks>(handles_, std::move(tasks), runner);
+  }
+
+ private:
+  std::vector<starpu_data_handle_t> handles_;
+};
+
+}  // namespace
+
+std::vector<std::string> scheduler_names() {
+  std::vector<std::string> names;
+  for (starpu_sched_policy** policy = starpu_sched_get_predefined_policies(); *policy; ++policy)
+    names.emplace_back((*policy)->policy_name);
+  return names;
+}
+
+std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options) {
+  const std::vector<std::string> known = scheduler_names();
+  if (std::find(known.begin(), known.end(), options.scheduler) == known.end())
+    throw error("scheduler '{}' is not known; StarPU has {}", options.scheduler, fmt::join(known, ", "));
+  return std::make_unique<StarpuEngine>(options);
+}
+
+}  // namespace tessera
