@@ -37,6 +37,16 @@ int Cuts::cut_of(int64_t element) const {
   return static_cast<int>(std::upper_bound(at_.begin(), at_.end(), element) - at_.begin()) - 1;
 }
 
+Cuts Cuts::group_cuts() const {
+  std::vector<int64_t> at{0};
+  std::vector<int> groups{0};
+  for (int group = 0; group < group_count(); ++group) {
+    at.push_back(end(group_end(group) - 1));
+    groups.push_back(group + 1);
+  }
+  return Cuts(std::move(at), std::move(groups));
+}
+
 Tiling Tiling::parse(std::string_view text) {
   Tiling tiling;
   for (std::string_view word : split(text, ' ')) {
@@ -74,6 +84,13 @@ Tiling& Tiling::cut_evenly(const std::string& axis, int64_t total_units, int64_t
   for (int64_t i = 0; i < count; ++i)
     sizes[static_cast<size_t>(i * n_groups / count)].push_back(std::min(size, total_units - i * size));
   return cut(axis, std::move(sizes));
+}
+
+Tiling Tiling::with(const std::string& axis, const Tiling& other) const {
+  Tiling result = *this;
+  result.axes_.erase(axis);
+  if (auto found = other.axes_.find(axis); found != other.axes_.end()) result.axes_.insert(*found);
+  return result;
 }
 
 Cuts Tiling::cuts(const Dim& dim) const {

@@ -30,6 +30,7 @@ class Cuts {
   int group_begin(int group) const { return groups_[static_cast<size_t>(group)]; }
   int group_end(int group) const { return groups_[static_cast<size_t>(group) + 1]; }
   int cut_of(int64_t element) const;  // the cut that holds an element
+  Cuts group_cuts() const;            // every group as one cut
 
   bool operator==(const Cuts&) const = default;
 
@@ -52,6 +53,7 @@ class Tiling {
   // can be.
   Tiling& cut_evenly(const std::string& axis, int64_t total_units, int64_t size, int groups);
   Cuts cuts(const Dim& dim) const;  // throws Error where the sizes do not add up to the axis
+  Tiling with(const std::string& axis, const Tiling& other) const;  // this one, with that axis cut as `other` does
   bool has(const std::string& axis) const { return axes_.contains(axis); }
   std::string to_string() const;
 

@@ -232,6 +232,7 @@ Executor::Step Executor::run(std::span<const Feed> feeds) {
     set.done = plan_.tasks.empty();
   }
   ++started_;
+  if (options_.record) step_starts_.push_back({step, now_ns()});
   for (int task : sources_) release(set, task);
   return result;
 }
@@ -353,6 +354,7 @@ void Executor::wait() {
 
 void Executor::clear_records() {
   for (auto& list : records_) list.clear();
+  step_starts_.clear();
 }
 
 // Copies a finished step's fetches out of the set that the next one will use.

@@ -37,8 +37,12 @@ struct Record {
   int64_t begin, end;
 };
 
+struct StepStart {
+  int64_t step, at;
+};
+
 struct ExecutorOptions {
-  bool record = false;        // keep a Record per stage
+  bool record = false;        // keep a Record per stage and a StepStart per step
   bool check_finite = false;  // name the first task that writes a NaN or an infinity
   bool poison = false;  // fill what a task is about to write with NaN: finds wrong access modes and lifetimes
 };
@@ -83,7 +87,9 @@ class Executor {
   const std::vector<std::vector<Record>>& records() const {
     return records_;
   }  // per worker; read after wait()
+  const std::vector<StepStart>& step_starts() const { return step_starts_; }
   void clear_records();
+  void set_record(bool on) { options_.record = on; }  // while no step runs
 
  private:
   struct Set;
@@ -120,6 +126,7 @@ class Executor {
   std::vector<int> sources_;  // tasks without predecessors in their step
   std::unique_ptr<Set> sets_[step_sets];
   std::vector<std::vector<Record>> records_;
+  std::vector<StepStart> step_starts_;
   std::function<void(int, std::function<void()>)> external_;
 
   std::mutex mutex_;

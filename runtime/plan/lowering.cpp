@@ -146,19 +146,30 @@ TileId Lowering::tree(std::vector<TileId> parts) {
 
 void Lowering::reduce(TileId into, const Cuts& over,
                       const std::function<void(int cut, TileId accumulator, bool first)>& add) {
-  const Tile target = tile(into);
-  const bool direct = target.dtype == DType::f32 || over.count() == 1;
-  std::vector<TileId> sums;
+  reduce(std::vector{into}, over,
+         [&](int cut, std::span<const TileId> sums, bool first) { add(cut, sums[0], first); });
+}
+
+void Lowering::reduce(
+    const std::vector<TileId>& into, const Cuts& over,
+    const std::function<void(int cut, std::span<const TileId> accumulators, bool first)>& add) {
+  auto direct = [&](TileId target) { return tile(target).dtype == DType::f32 || over.count() == 1; };
+  std::vector<std::vector<TileId>> parts(into.size());  // per sum, one part per group
   for (int group = 0; group < over.group_count(); ++group) {
-    const bool here = group == 0 && direct;
-    const TileId sum =
-        here ? into : temporary(DType::f32, target.rows, target.cols, target.row0, target.col0);
+    std::vector<TileId> sums;
+    for (TileId target : into) {
+      const Tile like = tile(target);
+      const bool here = group == 0 && direct(target);
+      sums.push_back(here ? target : temporary(DType::f32, like.rows, like.cols, like.row0, like.col0));
+      parts[sums.size() - 1].push_back(sums.back());
+    }
     for (int cut = over.group_begin(group); cut < over.group_end(group); ++cut)
-      add(cut, sum, cut == over.group_begin(group));
-    sums.push_back(sum);
+      add(cut, sums, cut == over.group_begin(group));
   }
-  const TileId total = tree(std::move(sums));
-  if (!direct) task(kernel_named("cast"), {read(total), write(into)});
+  for (size_t k = 0; k < into.size(); ++k) {
+    const TileId total = tree(parts[k]);
+    if (!direct(into[k])) task(kernel_named("cast"), {read(total), write(into[k])});
+  }
 }
 
 }  // namespace tessera
