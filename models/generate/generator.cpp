@@ -86,11 +86,10 @@ std::vector<int32_t> Generator::operator()(const std::vector<int32_t>& prompt, c
   if (prompt.empty()) throw error("the prompt is empty: give at least one token");
   for (int32_t id : prompt)
     if (id < 0 || id >= vocab) throw error("token id {} is not in the model's vocabulary of {}", id, vocab);
-  const int64_t needed = static_cast<int64_t>(prompt.size()) + options.max_new;
-  if (needed > options_.capacity)
+  const int64_t room = options_.capacity - static_cast<int64_t>(prompt.size()) + 1;  // the last token needs no position
+  if (options.max_new > room)
     throw error("{} prompt tokens and {} new ones are beyond the model's {} positions; ask for at most {} new ones",
-                prompt.size(), options.max_new, options_.capacity,
-                std::max<int64_t>(0, options_.capacity - static_cast<int64_t>(prompt.size())));
+                prompt.size(), options.max_new, options_.capacity, std::max<int64_t>(0, room));
   std::vector<int32_t> ids = prompt, fresh;
   int64_t cached = 0;  // ids whose keys and values are in the cache
   while (static_cast<int64_t>(fresh.size()) < options.max_new) {

@@ -80,6 +80,7 @@ class StarpuTasks final : public TaskSet {
       task->callback_func = finished;
       task->callback_arg = &calls_[t];
       task->destroy = 0;
+      task->detach = 0;  // so that its termination can be asked for
       task->sequential_consistency = 0;
       task->priority = from.priority;
       task->flops = from.flops;
