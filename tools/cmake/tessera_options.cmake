@@ -1,6 +1,7 @@
 # What a build of Tessera can choose, and the flags every target is built with.
 # SPDX-License-Identifier: Apache-2.0
 option(TESSERA_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(TESSERA_FUZZ "Build the fuzz targets; needs clang and the tests" OFF)
 option(TESSERA_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
 # Both are kept from the environment of the first configuration, where tools/setup/starpu.sh reads them as well.
 set(TESSERA_CUDA "$ENV{TESSERA_CUDA}" CACHE STRING "0: no CUDA although its toolkit is here")
