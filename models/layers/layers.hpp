@@ -28,9 +28,9 @@ class Linear {
 };
 
 // A table of vectors: of tokens, of positions; also the output head of a model that ties the two.
-class Table {
+class Embedding {
  public:
-  Table(const Scope& scope, Dim entries, int64_t width, float std);
+  Embedding(const Scope& scope, Dim entries, int64_t width, float std);
   Tensor operator()(Tensor ids) const;   // i32 [rows] -> [rows, width]
   Tensor logits(Tensor x) const;         // [rows, width] -> [rows, entries]
 

@@ -5,7 +5,6 @@
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
 #include "runtime/exec/engine.hpp"
 
-#include <fmt/ranges.h>
 #include <starpu.h>
 #include <starpu_scheduler.h>
 
@@ -14,6 +13,7 @@
 #include <thread>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/text.hpp"
 
 namespace tessera {
 namespace {
@@ -189,9 +189,10 @@ std::vector<std::string> scheduler_names() {
 }
 
 std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options) {
-  const std::vector<std::string> known = scheduler_names();
+  const std::vector<std::string> names = scheduler_names();
+  const std::vector<std::string_view> known(names.begin(), names.end());
   if (std::find(known.begin(), known.end(), options.scheduler) == known.end())
-    throw error("scheduler '{}' is not known; StarPU has {}", options.scheduler, fmt::join(known, ", "));
+    throw error("scheduler {} is not known{}", shown(options.scheduler), suggestion(options.scheduler, known));
   return std::make_unique<StarpuEngine>(options);
 }
 

@@ -59,7 +59,8 @@ TEST_P(ParityTest, LossesOfTwentySteps) {
     std::vector<Feed> feeds = training.batch.feeds(batch);
     feeds.insert(feeds.end(), {{training.rng, rng}, {training.lr, lr}, {training.step, count}});
     const double loss = executor.run(feeds).scalar(training.loss), expected = step["loss"];
-    EXPECT_NEAR(loss, expected, 1e-4 * expected) << "step " << ++index;
+    EXPECT_NEAR(loss, expected, 1e-4 * expected) << "step " << index;
+    ++index;
   }
 }
 

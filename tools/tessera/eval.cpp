@@ -9,6 +9,7 @@
 #include "models/tokenizer/tokenizer.hpp"
 #include "models/train/plans.hpp"
 #include "models/train/training_graph.hpp"
+#include "runtime/core/error.hpp"
 #include "tools/tessera/command.hpp"
 
 namespace tessera {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "models/tokenizer/tokenizer.hpp"
+#include "runtime/core/error.hpp"
 #include "tools/tessera/command.hpp"
 
 namespace tessera {

@@ -7,6 +7,7 @@
 #include "models/config/hf_config.hpp"
 #include "models/tokenizer/tokenizer.hpp"
 #include "runtime/core/file.hpp"
+#include "runtime/core/error.hpp"
 #include "tools/tessera/command.hpp"
 
 namespace tessera {
@@ -32,7 +33,8 @@ void run(const Arguments& arguments) {
     parameters += static_cast<int64_t>(tensor.bytes.size()) / 4;
   }
   write_safetensors(fs::path(arguments.out) / "model.safetensors", arrays);
-  HfConfig config{.model = model.config};
+  HfConfig config;
+  config.model = model.config;
   if (tokenizer) {
     config.bos = tokenizer->bos();
     config.eos = tokenizer->eos();

@@ -6,6 +6,8 @@
 #include "models/generate/generator.hpp"
 #include "models/tokenizer/tokenizer.hpp"
 #include "models/train/trainer.hpp"
+#include "tools/tessera/ceiling.hpp"
+#include "runtime/core/error.hpp"
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/progress.hpp"
 
@@ -13,7 +15,7 @@ namespace tessera {
 namespace {
 
 struct Arguments {
-  std::string config, out, trace, devices, scheduler;
+  std::string config, out, trace;
   std::vector<std::string> set;
   bool resume = false, json = false;
 };
@@ -43,23 +45,27 @@ void examine_addition(const Config& config, const Arguments& arguments) {
     fmt::print("exact match: {:.1f} % of {} sums that it has never seen\n", share, sums.size());
 }
 
+TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
+  TrainOptions options;
+  options.out = arguments.out;
+  options.resume = arguments.resume;
+  const double ceiling = cached_ceiling(static_cast<int>(config.run.workers)).of(config.run.dtype);
+  ProgressBar bar({.steps = config.train.steps, .ceiling_gflops = ceiling});
+  options.note = [&](const std::string& line) { bar.say(line); };
+  options.progress = [&](const TrainProgress& p) {
+    bar.update({.step = p.step, .loss = p.loss, .tokens_per_s = p.tokens_per_s, .gflops = p.flops_per_s / 1e9});
+    if (p.val_loss) bar.say(fmt::format("step {}: validation loss {:.4f}", p.step, *p.val_loss));
+  };
+  const TrainResult result = train(config, options);
+  bar.finish();
+  return result;
+}
+
 void run(const Arguments& arguments) {
   std::vector<std::string> overrides = arguments.set;
   if (!arguments.trace.empty()) overrides.push_back("run.trace=\"" + arguments.trace + "\"");
   const Config config = load_config(arguments.config, {.overrides = overrides});
-  TrainOptions options{.out = arguments.out, .resume = arguments.resume};
-  Progress bar({.title = "train", .total = config.train.steps});
-  const double ceiling = measured_ceiling(config.run.dtype);
-  if (!arguments.json) options.note = [](const std::string& line) { fmt::print("{}\n", line); };
-  options.progress = [&](const TrainProgress& p) {
-    if (arguments.json) return;
-    bar.show(p.step, {.loss = p.val_loss.value_or(p.loss),
-                      .tokens_per_s = p.tokens_per_s,
-                      .share = p.flops_per_s / ceiling,
-                      .seconds_left = p.seconds_left});
-  };
-  const TrainResult result = train(config, options);
-  if (!arguments.json) bar.finish();
+  const TrainResult result = train_with_bar(config, arguments);
   if (arguments.json) {
     nlohmann::ordered_json line{{"steps", result.steps}, {"loss", result.loss}, {"seconds", result.seconds}, {"model", arguments.out}};
     if (result.val_loss) line["val_loss"] = *result.val_loss;
