@@ -79,7 +79,7 @@ DataConfig read_data(const ConfigTable& table) {
   table.read("path", data.path);
   table.read("tokenizer", data.tokenizer);
   table.read("digits", data.digits, 1, 6);
-  table.read("held_out", data.held_out, 1e-6, 0.5);
+  table.read("held_out", data.held_out, 1e-4, 0.5);
   auto only_for = [&](std::string_view kind, std::initializer_list<std::string_view> keys) {
     for (std::string_view key : keys)
       if (table.has(key)) table.fail(key, fmt::format("belongs to kind = \"{}\" only; leave it out", kind));

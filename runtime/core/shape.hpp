@@ -1,5 +1,5 @@
-// Shapes with named axes: a tensor is a matrix, a vector or a scalar whose dimensions know where they may be
-// cut. SPDX-License-Identifier: Apache-2.0
+// Shapes with named axes: a matrix, a vector or a scalar whose dimensions know where they may be cut.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

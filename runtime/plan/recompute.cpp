@@ -1,5 +1,5 @@
-// Recomputation: activations of a block (or of its attention) are built again in the backward pass instead of
-// kept. SPDX-License-Identifier: Apache-2.0
+// Recomputation: activations of a block (or of its attention) are built again in the backward pass, not kept.
+// SPDX-License-Identifier: Apache-2.0
 //
 // Chen et al., "Training deep nets with sublinear memory cost", 2016. The same ops on the same inputs: the
 // same bits.

@@ -1,5 +1,5 @@
-// The StarPU engine: prebuilt tasks on registered buffers; StarPU schedules, moves data and drives the
-// workers. SPDX-License-Identifier: Apache-2.0
+// The StarPU engine: prebuilt tasks on registered buffers; StarPU schedules them and drives the workers.
+// SPDX-License-Identifier: Apache-2.0
 //
 // Sequential consistency is off: the executor submits a task only when its predecessors are done, which costs
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
