@@ -54,7 +54,8 @@ run_tests() {
 
 demo() {
   build
-  build/tessera train examples/addition.toml --out out/addition
+  rm -rf out/addition
+  build/tessera train examples/addition.toml --out out/addition --trace out/addition/trace.json
 }
 
 case ${1:-} in

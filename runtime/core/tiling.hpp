@@ -55,7 +55,8 @@ class Tiling {
   // can be.
   Tiling& cut_evenly(const std::string& axis, int64_t total_units, int64_t size, int groups);
   Cuts cuts(const Dim& dim) const;  // throws Error where the sizes do not add up to the axis
-  Tiling with(const std::string& axis, const Tiling& other) const;  // this one, with that axis cut as `other` does
+  Tiling with(const std::string& axis,
+              const Tiling& other) const;  // this one, with that axis cut as `other` does
   bool has(const std::string& axis) const { return axes_.contains(axis); }
   std::string to_string() const;
 

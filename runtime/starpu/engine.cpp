@@ -193,7 +193,8 @@ std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options) {
   const std::vector<std::string> names = scheduler_names();
   const std::vector<std::string_view> known(names.begin(), names.end());
   if (std::find(known.begin(), known.end(), options.scheduler) == known.end())
-    throw error("scheduler {} is not known{}", shown(options.scheduler), suggestion(options.scheduler, known));
+    throw error("scheduler {} is not known{}", shown(options.scheduler),
+                suggestion(options.scheduler, known));
   return std::make_unique<StarpuEngine>(options);
 }
 

@@ -42,7 +42,9 @@ Batch random_batch(const StepShape& shape) {
   Batch batch(shape.tokens());
   for (int64_t row = 0; row < shape.tokens(); ++row) {
     const auto draw = philox({static_cast<uint32_t>(row), 0, 0, 0}, philox_key(0));
-    const auto below = [&](uint32_t word) { return static_cast<int32_t>(word % static_cast<uint64_t>(shape.vocab)); };
+    const auto below = [&](uint32_t word) {
+      return static_cast<int32_t>(word % static_cast<uint64_t>(shape.vocab));
+    };
     batch.set(row, row / shape.seq * shape.seq, below(draw[0]), below(draw[1]));
   }
   return batch;
@@ -63,8 +65,9 @@ void run(const Arguments& arguments) {
   const std::vector<float> lr{3e-4f};
   std::vector<Feed> feeds = training.batch.feeds(batch);
   feeds.insert(feeds.end(), {{training.rng, rng}, {training.lr, lr}, {training.step, step}});
-  const StepReport report =
-      measure_step(shape, config.run.dtype, ceiling, {.executor = executor, .start = [&] { return executor.run(feeds); }, .steps = arguments.steps});
+  const StepReport report = measure_step(
+      shape, config.run.dtype, ceiling,
+      {.executor = executor, .start = [&] { return executor.run(feeds); }, .steps = arguments.steps});
   arguments.json ? print_line(as_json(report)) : print_text(report);
 }
 
@@ -74,12 +77,14 @@ void add_bench_step(CLI::App& bench) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = bench.add_subcommand("step", "Time a training step: forward, backward and AdamW");
   command->footer(std::string("  tessera bench step --shape gpt30m --dtype bf16 --json\n\n") + step_keys);
-  command->add_option("--shape", arguments->shape, "chargpt, llama17m, gpt30m or gpt2")->capture_default_str();
+  command->add_option("--shape", arguments->shape, "chargpt, llama17m, gpt30m or gpt2")
+      ->capture_default_str();
   command->add_option("--dtype", arguments->dtype, "f32 or bf16")->capture_default_str();
   command->add_option("--tiling", arguments->tiling, "As run.tiling")->capture_default_str();
   command->add_option("--scheduler", arguments->scheduler, "As run.scheduler")->capture_default_str();
   command->add_option("--recompute", arguments->recompute, "none, attention or block")->capture_default_str();
-  command->add_option("--steps", arguments->steps, "Measured steps, after three to warm up")->capture_default_str();
+  command->add_option("--steps", arguments->steps, "Measured steps, after three to warm up")
+      ->capture_default_str();
   add_workers_option(*command, arguments->workers);
   command->add_flag("--json", arguments->json, "One line of JSON");
   command->callback([arguments] { run(*arguments); });

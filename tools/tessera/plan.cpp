@@ -33,9 +33,13 @@ void run(const Arguments& arguments) {
 void add_plan(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("plan", "What a training step costs, before it runs");
-  command->footer(std::string("  tessera plan examples/gpt30m.toml\n  tessera plan small.toml --dot | dot -Tsvg > plan.svg\n\n") + plan_keys);
+  command->footer(
+      std::string(
+          "  tessera plan examples/gpt30m.toml\n  tessera plan small.toml --dot | dot -Tsvg > plan.svg\n\n") +
+      plan_keys);
   command->add_option("config", arguments->config, "Configuration in TOML; see examples/")->required();
-  command->add_option("--set", arguments->set, "Override a key: --set train.batch=4")->allow_extra_args(false);
+  command->add_option("--set", arguments->set, "Override a key: --set train.batch=4")
+      ->allow_extra_args(false);
   command->add_flag("--dot", arguments->dot, "The tasks as a Graphviz graph, for small plans");
   command->add_flag("--json", arguments->json, "JSON lines");
   command->callback([arguments] { run(*arguments); });
