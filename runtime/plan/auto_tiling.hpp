@@ -10,7 +10,7 @@ namespace tessera {
 struct AutoTilingOptions {
   int64_t sequence = 1;       // rows of a sequence: cuts fall between sequences where those are short
   int64_t micro_batches = 1;  // cuts fall between micro-batches
-  int64_t tile_rows = 256;    // aimed at: a row tile's activations and a weight share a core's L2
+  int64_t tile_rows = 512;    // aimed at: weight gradients sum over many rows before they are added
   int64_t vocab_cols = 1536;  // logits of a tile stay below 2 MiB
 };
 
