@@ -9,7 +9,8 @@ using namespace tessera;
 
 // Kernels see tiles: here x, y of one size.
 void square_cpu(const TileArgs& args) {
-  for (int64_t i = 0; i < args[1].size(); ++i) args[1].as<float>()[i] = args[0].as<float>()[i] * args[0].as<float>()[i];
+  for (int64_t i = 0; i < args[1].size(); ++i)
+    args[1].as<float>()[i] = args[0].as<float>()[i] * args[0].as<float>()[i];
 }
 // d_x = 2 x d_y
 void square_backward_cpu(const TileArgs& args) {

@@ -16,7 +16,9 @@ class FeedForward {
         up_(scope / "up", {.in = width, .out = Dim("ffn", 4 * width)}),
         down_(scope / "down", {.in = Dim("ffn", 4 * width), .out = width}) {}
 
-  Tensor operator()(Tensor x) const { return add(down_(gelu(up_(norm_(x)))), x); }  // [rows, width] -> the same
+  Tensor operator()(Tensor x) const {
+    return add(down_(gelu(up_(norm_(x)))), x);
+  }  // [rows, width] -> the same
 
  private:
   LayerNorm norm_;
@@ -34,7 +36,8 @@ int main() {
   // The hidden width is cut too: its two halves are summed as a tree, which two nodes could share.
   Session session({.workers = 1});
   Executor executor(session, make_plan(graph, {.tiling = Tiling::parse("rows=4x2 ffn=32|32")}));
-  for (const Parameter& p : parts.parameters) fmt::print("{} {}\n", p.variable.name(), to_string(p.variable.shape()));
+  for (const Parameter& p : parts.parameters)
+    fmt::print("{} {}\n", p.variable.name(), to_string(p.variable.shape()));
   std::vector<float> values(8 * 16);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 7) - 3;
   const std::vector<float> result = executor.run({{x, values}}).get(y);

@@ -1,5 +1,6 @@
 // The matrix products of attention: one head of a block of rows against the parts of its keys that tiles
-// hold. SPDX-License-Identifier: Apache-2.0
+// hold.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "codelets/attention/blocks.hpp"

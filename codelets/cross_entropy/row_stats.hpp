@@ -1,5 +1,6 @@
 // What cross_entropy's ops and kernels share: its attributes, and what is known of a row from some of its
-// columns. SPDX-License-Identifier: Apache-2.0
+// columns.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cmath>

@@ -1,5 +1,6 @@
 // Keys and values of sequences that are being generated: a cache in blocks, and attention through its block
-// table. SPDX-License-Identifier: Apache-2.0
+// table.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "runtime/graph/graph.hpp"

@@ -1,5 +1,6 @@
 // paged_attention on the CPU: single rows straight from the cache, many rows of a sequence as matrix
-// products. SPDX-License-Identifier: Apache-2.0
+// products.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
 #include <cstring>

@@ -1,5 +1,6 @@
 // One row's attention to a run of cache rows, straight from the cache and in its order: what decoding spends
-// its time on. SPDX-License-Identifier: Apache-2.0
+// its time on.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "codelets/attention/heads.hpp"

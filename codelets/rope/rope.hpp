@@ -1,5 +1,6 @@
 // Rotary positions: queries and keys are turned by angles that grow with the position (Su et al., RoFormer,
-// 2021). SPDX-License-Identifier: Apache-2.0
+// 2021).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "runtime/graph/graph.hpp"

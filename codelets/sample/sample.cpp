@@ -87,9 +87,8 @@ void Sample::reference(HostIn in, HostOut out) const {
     drawn = static_cast<double>(order[0]);
     if (temperature == 0) continue;
     if (in[2][1] >= 1) order.resize(std::min(vocab, static_cast<size_t>(in[2][1])));
-    const auto weight = [&](int64_t token) {
-      return std::exp((logits(r, token) - logits(r, order[0])) / temperature);
-    };
+    const double largest = logits(r, order[0]);
+    const auto weight = [&](int64_t token) { return std::exp((logits(r, token) - largest) / temperature); };
     double all = 0, mass = 0;
     for (int64_t token : order) all += weight(token);
     size_t kept = 0;

@@ -1,5 +1,6 @@
 // The folder of checkpoints: each is there whole under its step's name or not at all, and the last few are
-// kept. SPDX-License-Identifier: Apache-2.0
+// kept.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,8 @@ using Sizes = std::vector<int64_t>;
 void add_gpt2_block(std::vector<HfWeight>& list, const ModelConfig& c, int64_t layer) {
   const std::string ours = fmt::format("block{}/", layer), theirs = fmt::format("transformer.h.{}.", layer);
   const int64_t d = c.width, f = c.ffn;
-  auto bias = [&](const std::string& mine, const std::string& name, int64_t size, Layout layout = Layout::same) {
+  auto bias = [&](const std::string& mine, const std::string& name, int64_t size,
+                  Layout layout = Layout::same) {
     list.push_back({ours + mine, {theirs + name}, {{size}}, c.bias ? layout : Layout::absent});
   };
   for (const char* which : {"1", "2"}) {
@@ -65,7 +66,8 @@ int64_t separate_row(const ModelConfig& c, int64_t fused) {
 }
 
 // Rows of `width` values move between our order and theirs.
-std::vector<float> reordered(const ModelConfig& c, const std::vector<float>& from, int64_t width, bool to_separate) {
+std::vector<float> reordered(const ModelConfig& c, const std::vector<float>& from, int64_t width,
+                             bool to_separate) {
   std::vector<float> to(from.size());
   const int64_t rows = static_cast<int64_t>(from.size()) / width;
   for (int64_t fused = 0; fused < rows; ++fused) {
@@ -79,7 +81,8 @@ std::vector<float> reordered(const ModelConfig& c, const std::vector<float>& fro
 std::vector<float> transposed(const std::vector<float>& from, int64_t rows, int64_t cols) {
   std::vector<float> to(from.size());
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t k = 0; k < cols; ++k) to[static_cast<size_t>(k * rows + r)] = from[static_cast<size_t>(r * cols + k)];
+    for (int64_t k = 0; k < cols; ++k)
+      to[static_cast<size_t>(k * rows + r)] = from[static_cast<size_t>(r * cols + k)];
   return to;
 }
 
@@ -95,12 +98,15 @@ std::vector<float> to_stored(const ModelConfig& c, const HfWeight& weight, Sessi
   std::vector<float> values = session.get(weight.variable);
   const Shape& shape = session.type(weight.variable).shape;
   if (weight.layout == Layout::fused) values = reordered(c, values, shape.cols(), true);
-  if (weight.layout == Layout::transposed || weight.transposed) values = transposed(values, shape.rows(), shape.cols());
+  if (weight.layout == Layout::transposed || weight.transposed)
+    values = transposed(values, shape.rows(), shape.cols());
   return values;
 }
 
-std::vector<float> from_stored(const ModelConfig& c, const HfWeight& weight, std::vector<float> values, const Shape& shape) {
-  if (weight.layout == Layout::transposed || weight.transposed) values = transposed(values, shape.cols(), shape.rows());
+std::vector<float> from_stored(const ModelConfig& c, const HfWeight& weight, std::vector<float> values,
+                               const Shape& shape) {
+  if (weight.layout == Layout::transposed || weight.transposed)
+    values = transposed(values, shape.cols(), shape.rows());
   if (weight.layout == Layout::fused) values = reordered(c, values, shape.cols(), false);
   return values;
 }
@@ -110,16 +116,22 @@ std::vector<float> from_stored(const ModelConfig& c, const HfWeight& weight, std
 std::vector<HfWeight> hf_weights(const ModelConfig& c) {
   std::vector<HfWeight> list;
   const bool gpt2 = c.kind == ModelKind::gpt2;
-  list.push_back({"tokens.weight", {gpt2 ? "transformer.wte.weight" : "model.embed_tokens.weight"}, {{c.vocab, c.width}}});
+  list.push_back({"tokens.weight",
+                  {gpt2 ? "transformer.wte.weight" : "model.embed_tokens.weight"},
+                  {{c.vocab, c.width}}});
   if (gpt2) list.push_back({"positions.weight", {"transformer.wpe.weight"}, {{c.seq, c.width}}});
-  for (int64_t layer = 0; layer < c.layers; ++layer) (gpt2 ? add_gpt2_block : add_llama_block)(list, c, layer);
+  for (int64_t layer = 0; layer < c.layers; ++layer)
+    (gpt2 ? add_gpt2_block : add_llama_block)(list, c, layer);
   list.push_back({"norm.weight", {gpt2 ? "transformer.ln_f.weight" : "model.norm.weight"}, {{c.width}}});
-  if (gpt2) list.push_back({"norm.bias", {"transformer.ln_f.bias"}, {{c.width}}, c.bias ? Layout::same : Layout::absent});
+  if (gpt2)
+    list.push_back(
+        {"norm.bias", {"transformer.ln_f.bias"}, {{c.width}}, c.bias ? Layout::same : Layout::absent});
   if (!c.tied) list.push_back({"head.weight", {"lm_head.weight"}, {{c.vocab, c.width}}});
   return list;
 }
 
-void save_weights(const std::filesystem::path& folder, const ModelConfig& config, Session& session, DType dtype) {
+void save_weights(const std::filesystem::path& folder, const ModelConfig& config, Session& session,
+                  DType dtype) {
   std::vector<std::vector<float>> wide;
   std::vector<std::vector<bf16>> narrow;
   std::vector<NamedArray> arrays;
@@ -154,7 +166,8 @@ void load_weights(const std::filesystem::path& folder, const ModelConfig& config
       values.insert(values.end(), part.begin(), part.end());
     }
     if (!session.has(weight.variable)) throw error("the session has no variable '{}'", weight.variable);
-    session.set(weight.variable, from_stored(config, weight, std::move(values), session.type(weight.variable).shape));
+    session.set(weight.variable,
+                from_stored(config, weight, std::move(values), session.type(weight.variable).shape));
   }
 }
 

@@ -16,15 +16,15 @@ struct HfWeight {
   enum class Layout : uint8_t {
     same,        // as it is
     transposed,  // [in, out] there
-    fused,       // queries, keys and values head by head here; there one after the other, in one tensor or three
-    absent,      // a bias that this model does not have: zeros there
+    fused,   // queries, keys and values head by head here; there one after the other, in one tensor or three
+    absent,  // a bias that this model does not have: zeros there
   };
 
   std::string variable;
-  std::vector<std::string> names;           // there
+  std::vector<std::string> names;            // there
   std::vector<std::vector<int64_t>> shapes;  // there
   Layout layout = Layout::same;
-  bool transposed = false;                  // of a fused one
+  bool transposed = false;  // of a fused one
 };
 
 std::vector<HfWeight> hf_weights(const ModelConfig& config);

@@ -1,5 +1,6 @@
 // The safetensors format: read through a map with everything checked, written deterministically and
-// atomically. SPDX-License-Identifier: Apache-2.0
+// atomically.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

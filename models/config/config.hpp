@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "models/config/model_config.hpp"
-#include "runtime/plan/plan.hpp"
 #include "runtime/core/dtype.hpp"
+#include "runtime/plan/plan.hpp"
 
 namespace tessera {
 

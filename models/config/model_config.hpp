@@ -17,7 +17,9 @@ enum class ActivationKind : uint8_t { gelu, gelu_tanh, silu };
 inline constexpr std::array<std::pair<std::string_view, ModelKind>, 2> model_kinds{
     {{"gpt2", ModelKind::gpt2}, {"llama", ModelKind::llama}}};
 inline constexpr std::array<std::pair<std::string_view, ActivationKind>, 3> activations{
-    {{"gelu", ActivationKind::gelu}, {"gelu_tanh", ActivationKind::gelu_tanh}, {"silu", ActivationKind::silu}}};
+    {{"gelu", ActivationKind::gelu},
+     {"gelu_tanh", ActivationKind::gelu_tanh},
+     {"silu", ActivationKind::silu}}};
 
 struct ModelConfig {
   ModelKind kind = ModelKind::gpt2;

@@ -21,7 +21,8 @@ Generator::Generator(Session& session, const std::filesystem::path& folder, cons
     : config_(read_hf_config(folder / "config.json")), options_(options) {
   const int64_t positions = config_.model.seq;
   options_.capacity = options_.capacity == 0 ? positions : std::min(options_.capacity, positions);
-  prefill_ = make_pass(session, options_.cache ? std::min(prefill_rows, options_.capacity) : options_.capacity);
+  prefill_ =
+      make_pass(session, options_.cache ? std::min(prefill_rows, options_.capacity) : options_.capacity);
   if (options_.cache) decode_ = make_pass(session, 1);
   load_weights(folder, config_.model, session);
 }
@@ -58,7 +59,8 @@ Generator::Pass Generator::make_pass(Session& session, int64_t rows) const {
 }
 
 // Runs the ids from `from` on, at most pass.rows of them, and returns the token after the last one.
-int32_t Generator::run(Pass& pass, const std::vector<int32_t>& ids, int64_t from, const Sampling& sampling) const {
+int32_t Generator::run(Pass& pass, const std::vector<int32_t>& ids, int64_t from,
+                       const Sampling& sampling) const {
   const auto n = static_cast<size_t>(pass.rows);
   const size_t live = std::min(n, ids.size() - static_cast<size_t>(from));
   std::vector<int32_t> tokens(n, -1), positions(n, 0), starts(n, -1), sequence(n, -1), slots(n, -1);
@@ -71,9 +73,14 @@ int32_t Generator::run(Pass& pass, const std::vector<int32_t>& ids, int64_t from
   const std::vector<int32_t> rng{static_cast<int32_t>(sampling.seed), static_cast<int32_t>(ids.size())};
   const std::vector<float> how{sampling.temperature, static_cast<float>(sampling.top_k), sampling.top_p};
   std::vector<int32_t> table;
-  std::vector<Feed> feeds{{pass.tokens, tokens}, {pass.positions, positions}, {pass.last, last}, {pass.rng, rng}, {pass.sampling, how}};
+  std::vector<Feed> feeds{{pass.tokens, tokens},
+                          {pass.positions, positions},
+                          {pass.last, last},
+                          {pass.rng, rng},
+                          {pass.sampling, how}};
   if (options_.cache) {
-    for (int64_t block = 0; block < pass.block_table.shape().size(); ++block) table.push_back(static_cast<int32_t>(block));
+    for (int64_t block = 0; block < pass.block_table.shape().size(); ++block)
+      table.push_back(static_cast<int32_t>(block));
     feeds.insert(feeds.end(), {{pass.block_table, table}, {pass.sequence, sequence}, {pass.slots, slots}});
   } else {
     feeds.emplace_back(pass.starts, starts);
@@ -81,16 +88,18 @@ int32_t Generator::run(Pass& pass, const std::vector<int32_t>& ids, int64_t from
   return pass.executor->run(feeds).get_i32(pass.next)[0];
 }
 
-std::vector<int32_t> Generator::operator()(const std::vector<int32_t>& prompt, const GenerateOptions& options) {
+std::vector<int32_t> Generator::operator()(const std::vector<int32_t>& prompt,
+                                           const GenerateOptions& options) {
   const int64_t vocab = config_.model.vocab;
   if (prompt.empty()) throw error("the prompt is empty: give at least one token");
   for (int32_t id : prompt)
     if (id < 0 || id >= vocab) throw error("token id {} is not in the model's vocabulary of {}", id, vocab);
-  const int64_t needed = static_cast<int64_t>(prompt.size()) + options.max_new;
-  if (needed > options_.capacity)
-    throw error("{} prompt tokens and {} new ones are beyond the model's {} positions; ask for at most {} new ones",
-                prompt.size(), options.max_new, options_.capacity,
-                std::max<int64_t>(0, options_.capacity - static_cast<int64_t>(prompt.size())));
+  const int64_t room =
+      options_.capacity - static_cast<int64_t>(prompt.size()) + 1;  // the last token needs no position
+  if (options.max_new > room)
+    throw error(
+        "{} prompt tokens and {} new ones are beyond the model's {} positions; ask for at most {} new ones",
+        prompt.size(), options.max_new, options_.capacity, std::max<int64_t>(0, room));
   std::vector<int32_t> ids = prompt, fresh;
   int64_t cached = 0;  // ids whose keys and values are in the cache
   while (static_cast<int64_t>(fresh.size()) < options.max_new) {

@@ -25,8 +25,8 @@ struct Sampling {
 struct GenerateOptions {
   int64_t max_new = 64;
   Sampling sampling = {};
-  std::optional<int32_t> eos = {};                 // ends the text
-  std::function<void(int32_t token)> token = {};   // told as tokens come
+  std::optional<int32_t> eos = {};                // ends the text
+  std::function<void(int32_t token)> token = {};  // told as tokens come
 };
 
 class Generator {
@@ -40,7 +40,8 @@ class Generator {
   // Reads the folder's weights into the session.
   Generator(Session& session, const std::filesystem::path& folder, const Options& options);
 
-  // The new ids. Throws Error where ids lie beyond the vocabulary, or prompt and max_new beyond the positions.
+  // The new ids. Throws Error where ids lie beyond the vocabulary, or prompt and max_new beyond the
+  // positions.
   std::vector<int32_t> operator()(const std::vector<int32_t>& prompt, const GenerateOptions& options);
 
   const HfConfig& config() const { return config_; }

@@ -11,7 +11,9 @@
 namespace tessera {
 namespace {
 
-Heads heads_of(const ModelConfig& c) { return {.count = c.heads, .kv_count = c.kv_heads, .head_dim = c.head_dim()}; }
+Heads heads_of(const ModelConfig& c) {
+  return {.count = c.heads, .kv_count = c.kv_heads, .head_dim = c.head_dim()};
+}
 
 // Residual projections start smaller, so that their sum over the layers does not grow with depth.
 float residual_std(const ModelConfig& c) {
@@ -20,7 +22,8 @@ float residual_std(const ModelConfig& c) {
 
 Tensor dropped(Tensor x, const Context& context) {
   if (context.dropout == 0) return x;
-  return dropout(x, context.rng, {.p = context.dropout, .stream = static_cast<uint32_t>(x.graph->nodes().size())});
+  return dropout(x, context.rng,
+                 {.p = context.dropout, .stream = static_cast<uint32_t>(x.graph->nodes().size())});
 }
 
 }  // namespace
@@ -31,10 +34,13 @@ Gpt2Block::Gpt2Block(const Scope& scope, const ModelConfig& c)
       heads_(heads_of(c)),
       norm1_(scope / "norm1", c.width, c.bias, c.norm_eps),
       norm2_(scope / "norm2", c.width, c.bias, c.norm_eps),
-      qkv_(scope / "qkv", {.in = c.width, .out = heads_.fused(), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
+      qkv_(scope / "qkv",
+           {.in = c.width, .out = heads_.fused(), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
       proj_(scope / "proj", {.in = heads_.joined(), .out = c.width, .bias = c.bias, .std = residual_std(c)}),
-      up_(scope / "up", {.in = c.width, .out = Dim("ffn", c.ffn), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
-      down_(scope / "down", {.in = Dim("ffn", c.ffn), .out = c.width, .bias = c.bias, .std = residual_std(c)}) {}
+      up_(scope / "up",
+          {.in = c.width, .out = Dim("ffn", c.ffn), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
+      down_(scope / "down",
+            {.in = Dim("ffn", c.ffn), .out = c.width, .bias = c.bias, .std = residual_std(c)}) {}
 
 Tensor Gpt2Block::operator()(Tensor x, const Context& context) const {
   const Graph::Scope block(*x.graph, name_);

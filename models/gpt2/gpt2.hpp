@@ -31,7 +31,7 @@ class Gpt2 {
   Tensor logits(Tensor hidden) const;                              // [rows, width] -> [rows, vocab]
 
  private:
-  Table tokens_, positions_;
+  Embedding tokens_, positions_;
   std::vector<Gpt2Block> blocks_;
   LayerNorm norm_;
   std::optional<Linear> head_;  // without one, the token table is the head

@@ -18,11 +18,11 @@ Tensor Linear::operator()(Tensor x) const {
   return bias_ ? add(y, bias_) : y;
 }
 
-Table::Table(const Scope& scope, Dim entries, int64_t width, float std)
+Embedding::Embedding(const Scope& scope, Dim entries, int64_t width, float std)
     : scope_(scope), weight_(scope.parameter("weight", {std::move(entries), width}, {.std = std})) {}
 
-Tensor Table::operator()(Tensor ids) const { return embedding(scope_.used(weight_), ids); }
-Tensor Table::logits(Tensor x) const { return matmul(x, scope_.used(weight_), {.transpose_b = true}); }
+Tensor Embedding::operator()(Tensor ids) const { return embedding(scope_.used(weight_), ids); }
+Tensor Embedding::logits(Tensor x) const { return matmul(x, scope_.used(weight_), {.transpose_b = true}); }
 
 LayerNorm::LayerNorm(const Scope& scope, int64_t width, bool bias, double eps)
     : gamma_(scope.parameter("weight", {width}, {.mean = 1})), eps_(static_cast<float>(eps)) {

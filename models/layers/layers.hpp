@@ -28,11 +28,11 @@ class Linear {
 };
 
 // A table of vectors: of tokens, of positions; also the output head of a model that ties the two.
-class Table {
+class Embedding {
  public:
-  Table(const Scope& scope, Dim entries, int64_t width, float std);
-  Tensor operator()(Tensor ids) const;   // i32 [rows] -> [rows, width]
-  Tensor logits(Tensor x) const;         // [rows, width] -> [rows, entries]
+  Embedding(const Scope& scope, Dim entries, int64_t width, float std);
+  Tensor operator()(Tensor ids) const;  // i32 [rows] -> [rows, width]
+  Tensor logits(Tensor x) const;        // [rows, width] -> [rows, entries]
 
  private:
   Scope scope_;
@@ -59,21 +59,22 @@ class RmsNorm {
   float eps_;
 };
 
-// How a model's rows relate: whole sequences packed in rows, or new rows of sequences whose past is in a paged cache.
+// How a model's rows relate: whole sequences packed in rows, or new rows of sequences whose past is in a
+// paged cache.
 struct Context {
-  Tensor positions;               // i32 [rows]
-  Tensor rng = {};                // i32 [2] = {seed, step}; empty without dropout
+  Tensor positions;  // i32 [rows]
+  Tensor rng = {};   // i32 [2] = {seed, step}; empty without dropout
   float dropout = 0;
 
   // Packed sequences.
-  Tensor starts = {};             // i32 [rows]: the first row of the row's sequence, -1 for padding
-  int64_t seq = 0;                // the longest sequence
-  bool aligned = true;            // sequences begin at multiples of seq
+  Tensor starts = {};   // i32 [rows]: the first row of the row's sequence, -1 for padding
+  int64_t seq = 0;      // the longest sequence
+  bool aligned = true;  // sequences begin at multiples of seq
 
   // A paged cache, where block_table is given.
-  Tensor block_table = {};        // i32 [sequences, blocks of a sequence]
-  Tensor sequence = {};           // i32 [rows]; -1: padding
-  Tensor slots = {};              // i32 [rows]: where the row's key and value go in the cache
+  Tensor block_table = {};  // i32 [sequences, blocks of a sequence]
+  Tensor sequence = {};     // i32 [rows]; -1: padding
+  Tensor slots = {};        // i32 [rows]: where the row's key and value go in the cache
   int64_t cache_rows = 0, block_size = 0;
 
   bool cached() const { return static_cast<bool>(block_table); }
@@ -84,7 +85,9 @@ struct Heads {
   bool causal = true;
 
   // Columns of queries, keys and values together, key/value head by key/value head; and of the result.
-  Dim fused() const { return {"heads", (count + 2 * kv_count) * head_dim, (count / kv_count + 2) * head_dim}; }
+  Dim fused() const {
+    return {"heads", (count + 2 * kv_count) * head_dim, (count / kv_count + 2) * head_dim};
+  }
   Dim joined() const { return {"heads", count * head_dim, count / kv_count * head_dim}; }
   Dim cached() const { return {"heads", kv_count * head_dim, head_dim}; }
 };

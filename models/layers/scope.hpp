@@ -26,7 +26,9 @@ struct ModelParts {
 class Scope {
  public:
   explicit Scope(ModelParts& parts, std::string name = {}) : parts_(&parts), name_(std::move(name)) {}
-  Scope operator/(const std::string& part) const { return Scope(*parts_, name_.empty() ? part : name_ + "/" + part); }
+  Scope operator/(const std::string& part) const {
+    return Scope(*parts_, name_.empty() ? part : name_ + "/" + part);
+  }
 
   Tensor parameter(const std::string& name, const Shape& shape, Init init) const {
     const Tensor made = graph().variable(name_ + "." + name, shape, DType::f32, init);

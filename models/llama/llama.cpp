@@ -9,7 +9,9 @@
 namespace tessera {
 namespace {
 
-Heads heads_of(const ModelConfig& c) { return {.count = c.heads, .kv_count = c.kv_heads, .head_dim = c.head_dim()}; }
+Heads heads_of(const ModelConfig& c) {
+  return {.count = c.heads, .kv_count = c.kv_heads, .head_dim = c.head_dim()};
+}
 
 }  // namespace
 
@@ -19,17 +21,24 @@ LlamaBlock::LlamaBlock(const Scope& scope, const ModelConfig& c)
       heads_(heads_of(c)),
       norm1_(scope / "norm1", c.width, c.norm_eps),
       norm2_(scope / "norm2", c.width, c.norm_eps),
-      qkv_(scope / "qkv", {.in = c.width, .out = heads_.fused(), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
-      proj_(scope / "proj", {.in = heads_.joined(), .out = c.width, .bias = c.bias, .std = static_cast<float>(c.init_std)}),
-      gate_(scope / "gate", {.in = c.width, .out = Dim("ffn", c.ffn), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
-      up_(scope / "up", {.in = c.width, .out = Dim("ffn", c.ffn), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
-      down_(scope / "down", {.in = Dim("ffn", c.ffn), .out = c.width, .bias = c.bias, .std = static_cast<float>(c.init_std)}) {}
+      qkv_(scope / "qkv",
+           {.in = c.width, .out = heads_.fused(), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
+      proj_(scope / "proj",
+            {.in = heads_.joined(), .out = c.width, .bias = c.bias, .std = static_cast<float>(c.init_std)}),
+      gate_(scope / "gate",
+            {.in = c.width, .out = Dim("ffn", c.ffn), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
+      up_(scope / "up",
+          {.in = c.width, .out = Dim("ffn", c.ffn), .bias = c.bias, .std = static_cast<float>(c.init_std)}),
+      down_(
+          scope / "down",
+          {.in = Dim("ffn", c.ffn), .out = c.width, .bias = c.bias, .std = static_cast<float>(c.init_std)}) {}
 
 Tensor LlamaBlock::operator()(Tensor x, const Context& context) const {
   const Graph::Scope block(*x.graph, name_);
   {
     const Graph::Scope part(*x.graph, "attention");
-    const RopeOptions turn{.heads = heads_.count, .kv_heads = heads_.kv_count, .head_dim = heads_.head_dim, .theta = theta_};
+    const RopeOptions turn{
+        .heads = heads_.count, .kv_heads = heads_.kv_count, .head_dim = heads_.head_dim, .theta = theta_};
     const Tensor qkv = rope(qkv_(norm1_(x)), context.positions, turn);
     x = add(proj_(attend(qkv, heads_, context, name_)), x);
   }

@@ -31,7 +31,7 @@ class Llama {
   Tensor logits(Tensor hidden) const;                              // [rows, width] -> [rows, vocab]
 
  private:
-  Table tokens_;
+  Embedding tokens_;
   std::vector<LlamaBlock> blocks_;
   RmsNorm norm_;
   std::optional<Linear> head_;  // without one, the token table is the head

@@ -24,8 +24,12 @@ Metrics::Metrics(std::filesystem::path file, int64_t steps) : file_(std::move(fi
 }
 
 void Metrics::write(const TrainProgress& p) {
-  nlohmann::ordered_json line{{"step", p.step},       {"loss", p.loss},          {"lr", p.lr}, {"grad_norm", p.grad_norm},
-                              {"tokens_per_s", p.tokens_per_s}, {"gflops", p.flops_per_s / 1e9}};
+  nlohmann::ordered_json line{{"step", p.step},
+                              {"loss", p.loss},
+                              {"lr", p.lr},
+                              {"grad_norm", p.grad_norm},
+                              {"tokens_per_s", p.tokens_per_s},
+                              {"gflops", p.flops_per_s / 1e9}};
   if (p.val_loss) line["val_loss"] = *p.val_loss;
   stream_ << line.dump() << '\n' << std::flush;
   if (!stream_) throw failure("{}: cannot be written; is the disk full?", file_.string());

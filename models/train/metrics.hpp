@@ -11,7 +11,8 @@ namespace tessera {
 
 class Metrics {
  public:
-  // Keeps the lines of the steps up to `steps`, drops what an interrupted run wrote after its last checkpoint.
+  // Keeps the lines of the steps up to `steps`, drops what an interrupted run wrote after its last
+  // checkpoint.
   Metrics(std::filesystem::path file, int64_t steps);
   void write(const TrainProgress& progress);
 

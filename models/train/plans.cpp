@@ -7,9 +7,10 @@
 namespace tessera {
 
 Plan training_plan(const Config& config, const Graph& graph) {
-  const Tiling tiling = config.run.tiling == "auto"
-                            ? auto_tiling(graph, {.sequence = config.model.seq, .micro_batches = config.train.accumulate})
-                            : Tiling::parse(config.run.tiling);
+  const Tiling tiling =
+      config.run.tiling == "auto"
+          ? auto_tiling(graph, {.sequence = config.model.seq, .micro_batches = config.train.accumulate})
+          : Tiling::parse(config.run.tiling);
   return make_plan(graph, {.tiling = tiling,
                            .recompute = config.train.recompute,
                            .micro_batches = static_cast<int>(config.train.accumulate)});

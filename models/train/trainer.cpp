@@ -29,7 +29,9 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t traced_steps = 4;  // the last ones, which no warm-up disturbs
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 // Everything a run needs, and what it does to it.
 class Training {
@@ -72,7 +74,8 @@ Config prepared(Config config, const TrainOptions& options, const Dataset& data,
   config.model.vocab = data.vocab;
   if (options.out.empty()) throw error("train: name the folder for the model with --out");
   if (resumed) {
-    const auto state = parse_json(read_file(resumed->folder / "trainer.json"), (resumed->folder / "trainer.json").string());
+    const auto state =
+        parse_json(read_file(resumed->folder / "trainer.json"), (resumed->folder / "trainer.json").string());
     config.run.tiling = state.at("tiling").get<std::string>();
   }
   return config;
@@ -87,7 +90,9 @@ Config for_data(Config config) {  // one batch holds all micro-batches of a step
 std::optional<Checkpoint> found_checkpoint(const TrainOptions& options) {
   std::error_code problem;
   fs::create_directories(options.out / "checkpoints", problem);
-  if (problem) throw error("{}: cannot be made: {}; choose another folder with --out", options.out.string(), problem.message());
+  if (problem)
+    throw error("{}: cannot be made: {}; choose another folder with --out", options.out.string(),
+                problem.message());
   remove_leftovers(options.out / "checkpoints");
   return options.resume ? latest_complete(options.out / "checkpoints") : std::nullopt;
 }
@@ -97,13 +102,17 @@ Training::Training(Config config, const TrainOptions& options)
       options_(options),
       data_(open_dataset(for_data(config_))),
       resumed_(found_checkpoint(options)),
-      session_({.engine = options.engine, .workers = static_cast<int>(config_.run.workers), .scheduler = config_.run.scheduler},
+      session_({.engine = options.engine,
+                .workers = static_cast<int>(config_.run.workers),
+                .scheduler = config_.run.scheduler},
                static_cast<uint64_t>(config_.train.seed)),
       training_(config_ = prepared(config_, options, data_, resumed_)),
       trainer_(session_, training_plan(config_, *training_.graph)) {
   if (data_.validation && data_.validation->batches() > 0) {
-    evaluation_ = std::make_unique<EvaluationGraph>(config_, static_cast<int64_t>(data_.validation->at(0).tokens.size()));
-    evaluator_ = std::make_unique<Executor>(session_, evaluation_plan(config_, *evaluation_->graph, trainer_.plan().tiling));
+    evaluation_ = std::make_unique<EvaluationGraph>(
+        config_, static_cast<int64_t>(data_.validation->at(0).tokens.size()));
+    evaluator_ = std::make_unique<Executor>(
+        session_, evaluation_plan(config_, *evaluation_->graph, trainer_.plan().tiling));
   }
   announce();
   if (resumed_) restore();
@@ -115,8 +124,9 @@ void Training::announce() const {
   const Plan& plan = trainer_.plan();
   int64_t parameters = 0;
   for (const Parameter& p : training_.parameters) parameters += p.variable.shape().size();
-  options_.note(fmt::format("{:.1f}M parameters, {} tasks per step, {} MiB ({} variables, {} activations)", static_cast<double>(parameters) / 1e6,
-                            plan.tasks.size(), (plan.variable_bytes() + plan.intermediate_bytes()) >> 20,
+  options_.note(fmt::format("{:.1f}M parameters, {} tasks per step, {} MiB ({} variables, {} activations)",
+                            static_cast<double>(parameters) / 1e6, plan.tasks.size(),
+                            (plan.variable_bytes() + plan.intermediate_bytes()) >> 20,
                             plan.variable_bytes() >> 20, plan.intermediate_bytes() >> 20));
   options_.note(fmt::format("tiling = \"{}\"", plan.tiling.to_string()));
   for (const std::string& note : plan.notes) options_.note(note);
@@ -136,15 +146,19 @@ void Training::restore() {
 
 double learning_rate_at(const TrainConfig& c, double progress) {
   switch (c.schedule) {
-    case Schedule::constant: return c.lr;
-    case Schedule::linear: return c.lr + (c.min_lr - c.lr) * progress;
-    case Schedule::cosine: break;
+    case Schedule::constant:
+      return c.lr;
+    case Schedule::linear:
+      return c.lr + (c.min_lr - c.lr) * progress;
+    case Schedule::cosine:
+      break;
   }
   return c.min_lr + 0.5 * (1 + std::cos(std::numbers::pi * progress)) * (c.lr - c.min_lr);
 }
 
 void Training::start(int64_t index) {
-  if (!config_.run.trace.empty() && index == std::max<int64_t>(now_.step, config_.train.steps - traced_steps)) {
+  if (!config_.run.trace.empty() &&
+      index == std::max<int64_t>(now_.step, config_.train.steps - traced_steps)) {
     trainer_.wait();
     trainer_.set_record(true);
   }
@@ -170,7 +184,8 @@ void Training::finish_oldest() {
   last_ = Clock::now();
   now_.tokens_per_s = static_cast<double>(training_.rows) / seconds;
   now_.flops_per_s = training_flops(config_.model, config_.train.batch * config_.train.accumulate) / seconds;
-  now_.seconds_left = seconds_since(began_) / static_cast<double>(now_.step - (resumed_ ? resumed_->step : 0)) *
+  now_.seconds_left = seconds_since(began_) /
+                      static_cast<double>(now_.step - (resumed_ ? resumed_->step : 0)) *
                       static_cast<double>(now_.steps - now_.step);
   const bool finite = std::isfinite(now_.loss) && control[1] != 0;
   if (!finite && config_.train.non_finite == NonFinite::stop) explain_non_finite(oldest.index);
@@ -183,7 +198,8 @@ void Training::explain_non_finite(int64_t index) {
   try {
     Executor checked(session_, training_plan(config_, *training_.graph), {.check_finite = true});
     const Batch batch = data_.train->at(index);
-    const std::vector<int32_t> rng{static_cast<int32_t>(config_.train.seed), static_cast<int32_t>(index)}, step{static_cast<int32_t>(index) + 1};
+    const std::vector<int32_t> rng{static_cast<int32_t>(config_.train.seed), static_cast<int32_t>(index)},
+        step{static_cast<int32_t>(index) + 1};
     const std::vector<float> lr{0};
     std::vector<Feed> feeds = training_.batch.feeds(batch);
     feeds.insert(feeds.end(), {{training_.rng, rng}, {training_.lr, lr}, {training_.step, step}});
@@ -191,8 +207,10 @@ void Training::explain_non_finite(int64_t index) {
   } catch (const Failure& failure) {
     where = failure.what();
   }
-  throw failure("step {}: the loss or its gradient is not finite, first in {}; lower train.lr, or set train.non_finite = \"skip\"",
-                index + 1, where);
+  throw failure(
+      "step {}: the loss or its gradient is not finite, first in {}; lower train.lr, or set train.non_finite "
+      "= \"skip\"",
+      index + 1, where);
 }
 
 double Training::evaluate() {
@@ -208,8 +226,10 @@ double Training::evaluate() {
 
 void Training::save_model(const fs::path& folder, bool state) {
   save_weights(folder, config_.model, session_);
-  write_file(folder / "config.json",
-             hf_config_json({.model = config_.model, .dtype = DType::f32, .bos = data_.tokenizer->bos(), .eos = data_.tokenizer->eos()}));
+  write_file(folder / "config.json", hf_config_json({.model = config_.model,
+                                                     .dtype = DType::f32,
+                                                     .bos = data_.tokenizer->bos(),
+                                                     .eos = data_.tokenizer->eos()}));
   save_tokenizer(folder, *data_.tokenizer);
   if (!state) return;
   std::vector<std::vector<std::byte>> bytes;
@@ -229,7 +249,8 @@ void Training::save_model(const fs::path& folder, bool state) {
 void Training::checkpoint(int64_t steps) {
   write_checkpoint(options_.out / "checkpoints", steps, config_.train.keep, [&](const fs::path& folder) {
     save_model(folder, true);
-    const nlohmann::ordered_json state{{"step", steps}, {"tiling", trainer_.plan().tiling.to_string()}, {"config", to_toml(config_)}};
+    const nlohmann::ordered_json state{
+        {"step", steps}, {"tiling", trainer_.plan().tiling.to_string()}, {"config", to_toml(config_)}};
     write_file(folder / "trainer.json", state.dump(2) + "\n");
   });
 }
@@ -243,7 +264,8 @@ TrainResult Training::run() {
   while (now_.step < train.steps) {
     // One step ahead, but never past a point where the variables are looked at.
     const auto stops = [&](int64_t steps) {
-      return (train.checkpoint_every > 0 && steps % train.checkpoint_every == 0) || (train.val_every > 0 && steps % train.val_every == 0);
+      return (train.checkpoint_every > 0 && steps % train.checkpoint_every == 0) ||
+             (train.val_every > 0 && steps % train.val_every == 0);
     };
     while (next < train.steps && flying_.size() < 2 && (flying_.empty() || !stops(next))) start(next++);
     finish_oldest();
@@ -268,9 +290,12 @@ TrainResult Training::run() {
 
 double learning_rate(const TrainConfig& c, int64_t step) {
   if (step < c.warmup) return c.lr * static_cast<double>(step + 1) / static_cast<double>(c.warmup + 1);
-  return learning_rate_at(c, static_cast<double>(step - c.warmup) / static_cast<double>(std::max<int64_t>(1, c.steps - c.warmup)));
+  return learning_rate_at(c, static_cast<double>(step - c.warmup) /
+                                 static_cast<double>(std::max<int64_t>(1, c.steps - c.warmup)));
 }
 
-TrainResult train(Config config, const TrainOptions& options) { return Training(std::move(config), options).run(); }
+TrainResult train(Config config, const TrainOptions& options) {
+  return Training(std::move(config), options).run();
+}
 
 }  // namespace tessera

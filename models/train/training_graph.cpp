@@ -24,7 +24,8 @@ void update(Graph& graph, const TrainConfig& train, const Parameter& parameter, 
   const Graph::Scope scope(graph, "update");
   auto state = [&](const char* what) { return graph.variable(p.name() + ":" + what, p.shape(), DType::f32); };
   const double decay = parameter.decay ? train.weight_decay : 0;
-  const Tensor shadow = dtype == DType::f32 ? Tensor() : graph.find(fmt::format("{}:{}", p.name(), name_of(dtype)));
+  const Tensor shadow =
+      dtype == DType::f32 ? Tensor() : graph.find(fmt::format("{}:{}", p.name(), name_of(dtype)));
   const auto [beta1, beta2] = train.betas;
   switch (train.optimizer) {
     case OptimizerKind::adamw:
@@ -36,7 +37,8 @@ void update(Graph& graph, const TrainConfig& train, const Parameter& parameter, 
            {.beta1 = beta1, .beta2 = beta2, .eps = train.eps, .weight_decay = decay}, shadow);
       break;
     case OptimizerKind::rmsprop:
-      rmsprop(p, gradient, {.square = state("v")}, inputs, {.alpha = beta2, .eps = train.eps, .weight_decay = decay}, shadow);
+      rmsprop(p, gradient, {.square = state("v")}, inputs,
+              {.alpha = beta2, .eps = train.eps, .weight_decay = decay}, shadow);
       break;
     case OptimizerKind::sgd:
       sgd(p, gradient, train.momentum > 0 ? state("m") : Tensor(), inputs,
@@ -106,7 +108,8 @@ EvaluationGraph::EvaluationGraph(const Config& config, int64_t rows, int64_t seq
 }
 
 double training_flops(const ModelConfig& c, int64_t sequences) {
-  const double d = static_cast<double>(c.width), layers = static_cast<double>(c.layers), seq = static_cast<double>(c.seq);
+  const double d = static_cast<double>(c.width), layers = static_cast<double>(c.layers),
+               seq = static_cast<double>(c.seq);
   const double tokens = static_cast<double>(sequences) * seq;
   const double kv = static_cast<double>(c.kv_heads * c.head_dim()), ffn = static_cast<double>(c.ffn);
   const double block = d * (2 * d + 2 * kv) + (c.kind == ModelKind::llama ? 3 : 2) * d * ffn;

@@ -26,8 +26,8 @@ struct TrainingGraph {
   int64_t rows;  // of all micro-batches of a step
   std::unique_ptr<Graph> graph = std::make_unique<Graph>();
   BatchInputs batch;
-  Tensor rng, lr, step;      // i32 [2] = {seed, step}, f32 [1], i32 [1]
-  Tensor loss, control;      // f32 []; f32 [3] = {scale, finite, norm of the gradients}
+  Tensor rng, lr, step;  // i32 [2] = {seed, step}, f32 [1], i32 [1]
+  Tensor loss, control;  // f32 []; f32 [3] = {scale, finite, norm of the gradients}
   std::vector<Parameter> parameters;
 };
 
@@ -38,11 +38,11 @@ struct EvaluationGraph {
 
   std::unique_ptr<Graph> graph = std::make_unique<Graph>();
   BatchInputs batch;
-  Tensor loss, count;        // f32: mean over the labels that count, and their number
+  Tensor loss, count;  // f32: mean over the labels that count, and their number
 };
 
-// Matrix-product flops of one training step, counted as in common benchmarks: 6 · matmul parameters · tokens, and
-// 12 · layers · batch · seq² · width for attention, halved where it is causal.
+// Matrix-product flops of one training step, counted as in common benchmarks: 6 · matmul parameters · tokens,
+// and 12 · layers · batch · seq² · width for attention, halved where it is causal.
 double training_flops(const ModelConfig& config, int64_t sequences);
 
 }  // namespace tessera

@@ -52,6 +52,9 @@ struct Machine {
   bool operator==(const Machine&) const = default;
 };
 
+// Cores this process may run on: as many workers as make sense.
+int usable_cores();
+
 // What this process may still take: free memory, or the limit of its control group where that is less.
 int64_t available_memory_bytes();
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <limits>
 #include <memory>
+#include <thread>
 
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
@@ -102,6 +103,11 @@ int64_t control_group_limit() {
 const Machine& Machine::here() {
   static const Machine machine = read_topology(load_topology().get());
   return machine;
+}
+
+int usable_cores() {
+  const int threads = static_cast<int>(std::thread::hardware_concurrency());  // heeds taskset and cpusets
+  return threads > 0 ? std::min(Machine::here().cores, threads) : Machine::here().cores;
 }
 
 int64_t available_memory_bytes() {

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 #include "runtime/exec/engine.hpp"
 
 namespace tessera {
@@ -116,7 +117,7 @@ std::unique_ptr<Engine> make_thread_engine(int workers) { return std::make_uniqu
 
 std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
   EngineOptions checked = options;
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int cores = usable_cores();
   if (checked.workers == 0) checked.workers = cores;
   if (checked.workers < 0 || checked.workers > cores)
     throw error("workers = {}: this machine has {} cores; ask for 1 to {}", checked.workers, cores, cores);

@@ -32,11 +32,11 @@ class PlanBuilder {
  private:
   friend class Lowering;
   void lower(const Node& node);
+  void fetch(size_t k);
   TileId add_tile(Tile tile);
 
   Plan& plan_;
   std::vector<std::unique_ptr<TileGrid>> grids_;
-  std::string label_;
 };
 
 struct TaskOptions {

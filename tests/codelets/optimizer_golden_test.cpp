@@ -1,5 +1,6 @@
 // Optimizers and clipping against PyTorch's numbers (tests/goldens/optimizers.py), and what holds for all of
-// them. SPDX-License-Identifier: Apache-2.0
+// them.
+// SPDX-License-Identifier: Apache-2.0
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

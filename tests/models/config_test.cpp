@@ -1,5 +1,6 @@
 // The training configuration: defaults, overrides, the reference settings, and one clear line for each
-// mistake. SPDX-License-Identifier: Apache-2.0
+// mistake.
+// SPDX-License-Identifier: Apache-2.0
 #include "models/config/config.hpp"
 
 #include <cstdlib>

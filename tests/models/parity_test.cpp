@@ -15,7 +15,8 @@
 namespace tessera {
 namespace {
 
-// Eight row tiles in four groups, so that chains and the tree are both used, and a ragged last tile; columns cut too.
+// Eight row tiles in four groups, so that chains and the tree are both used, and a ragged last tile; columns
+// cut too.
 std::string ragged_tiling(const ModelConfig& model) {
   const int64_t half = model.kv_heads / 2;  // heads are cut between key/value heads
   return fmt::format("rows=20x2|20x2|20x2|24,16 heads={}|{} ffn=48|32 vocab=32,29", half, half);
@@ -33,7 +34,8 @@ Batch packed_batch(const nlohmann::json& step, int64_t seq) {
 class ParityTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(ParityTest, LossesOfTwentySteps) {
-  const std::filesystem::path folder = std::filesystem::path(TESSERA_SOURCE_DIR) / "tests/goldens" / GetParam();
+  const std::filesystem::path folder =
+      std::filesystem::path(TESSERA_SOURCE_DIR) / "tests/goldens" / GetParam();
   const nlohmann::json golden = nlohmann::json::parse(read_file(folder / "losses.json"));
   const nlohmann::json& settings = golden["settings"];
   Config config;
@@ -59,7 +61,8 @@ TEST_P(ParityTest, LossesOfTwentySteps) {
     std::vector<Feed> feeds = training.batch.feeds(batch);
     feeds.insert(feeds.end(), {{training.rng, rng}, {training.lr, lr}, {training.step, count}});
     const double loss = executor.run(feeds).scalar(training.loss), expected = step["loss"];
-    EXPECT_NEAR(loss, expected, 1e-4 * expected) << "step " << ++index;
+    EXPECT_NEAR(loss, expected, 1e-4 * expected) << "step " << index;
+    ++index;
   }
 }
 

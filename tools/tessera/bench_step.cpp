@@ -1,0 +1,115 @@
+// Measuring training steps.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/tessera/bench_step.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+#include "runtime/core/error.hpp"
+#include "runtime/core/text.hpp"
+#include "tools/tessera/plan_report.hpp"
+
+namespace tessera {
+namespace {
+
+constexpr std::array<StepShape, 4> shapes{{
+    {"chargpt", "gpt", 4, 4, 4, 128, 512, 65, 64, 12},
+    {"llama17m", "llama", 4, 8, 8, 512, 1408, 4096, 256, 4},
+    {"gpt30m", "gpt", 6, 8, 8, 512, 2048, 8192, 256, 8},
+    {"gpt2", "gpt", 12, 12, 12, 768, 3072, 50257, 512, 2},
+}};
+
+}  // namespace
+
+double StepShape::flops() const {
+  const int64_t ffn_matrices = kind == "llama" ? 3 : 2;
+  const int64_t parameters = layers * (4 * width * width + ffn_matrices * width * ffn) + vocab * width;
+  return 6.0 * static_cast<double>(parameters) * static_cast<double>(tokens()) +
+         6.0 * static_cast<double>(layers * batch * seq * seq * width);
+}
+
+std::span<const StepShape> step_shapes() { return shapes; }
+
+const StepShape& step_shape_named(std::string_view name) {
+  std::vector<std::string_view> known;
+  for (const StepShape& shape : shapes) {
+    if (shape.name == name) return shape;
+    known.push_back(shape.name);
+  }
+  throw error("shape {} is not known{}", shown(name), suggestion(name, known));
+}
+
+StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflops, const StepRun& run) {
+  using Clock = std::chrono::steady_clock;
+  for (int step = 0; step < run.warmup; ++step) run.start().wait();
+  run.executor.wait();
+  run.executor.clear_records();
+  std::vector<double> seconds;
+  Executor::Step before = run.start();
+  auto last = Clock::now();
+  for (int step = 0; step < run.steps; ++step) {
+    const Executor::Step next = run.start();
+    before.wait();
+    const auto now = Clock::now();
+    seconds.push_back(std::chrono::duration<double>(now - last).count());
+    last = now;
+    before = next;
+  }
+  before.wait();
+  run.executor.wait();
+  std::sort(seconds.begin(), seconds.end());
+
+  StepReport report;
+  report.shape = shape.name;
+  report.dtype = dtype;
+  report.step_s = seconds[seconds.size() / 2];
+  report.tokens_per_s = static_cast<double>(shape.tokens()) / report.step_s;
+  report.gflops = shape.flops() / report.step_s * 1e-9;
+  report.ceiling_gflops = ceiling_gflops;
+  report.peak_bytes = peak_resident_bytes();
+  report.times = kernel_times(recording_of(run.executor));
+  return report;
+}
+
+Json as_json(const StepReport& report) {
+  const double steps = std::max<double>(1, static_cast<double>(report.times.steps));
+  Json time = Json::object();
+  for (const auto& [name, kernel] : report.times.kernels) time[name] = rounded(kernel.seconds / steps, 4);
+  time["idle"] = rounded(report.times.idle() / steps, 4);
+  time["engine"] = rounded(report.times.engine() / steps, 4);
+  return {{"shape", report.shape},
+          {"dtype", name_of(report.dtype)},
+          {"step_s", rounded(report.step_s, 5)},
+          {"tokens_per_s", rounded(report.tokens_per_s, 5)},
+          {"gflops", rounded(report.gflops, 4)},
+          {"ceiling_gflops", rounded(report.ceiling_gflops, 4)},
+          {"share", rounded(report.share(), 4)},
+          {"peak_mib", rounded(static_cast<double>(report.peak_bytes) / (1 << 20), 5)},
+          {"time", time}};
+}
+
+void print_text(const StepReport& report) {
+  print_line(fmt::format(
+      "{} {}: {} a step, {} tokens/s, {:.1f} GF/s = {:.1f} % of the ceiling of {:.1f}, peak {}", report.shape,
+      name_of(report.dtype), seconds_text(report.step_s), count_text(report.tokens_per_s), report.gflops,
+      100 * report.share(), report.ceiling_gflops, bytes_text(report.peak_bytes)));
+  const double all = report.times.span * static_cast<double>(report.times.workers.size());
+  Table table({"kernel", "calls a step", "time", "GF/s"});
+  const auto steps = static_cast<double>(std::max<int64_t>(1, report.times.steps));
+  auto percent = [&](double seconds) { return fmt::format("{:.1f} %", all > 0 ? 100 * seconds / all : 0.0); };
+  std::vector<std::pair<std::string, KernelTimes::Kernel>> kernels(report.times.kernels.begin(),
+                                                                   report.times.kernels.end());
+  std::sort(kernels.begin(), kernels.end(),
+            [](const auto& a, const auto& b) { return a.second.seconds > b.second.seconds; });
+  for (const auto& [name, kernel] : kernels)
+    table.row({name, count_text(static_cast<double>(kernel.calls) / steps), percent(kernel.seconds),
+               kernel.flops > 0 ? fmt::format("{:.1f}", kernel.flops / kernel.seconds * 1e-9) : ""});
+  table.row({"idle", "", percent(report.times.idle()), ""});
+  table.row({"engine", "", percent(report.times.engine()), ""});
+  table.print();
+}
+
+}  // namespace tessera

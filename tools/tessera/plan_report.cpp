@@ -1,0 +1,178 @@
+// Adding up a plan, and printing the sums.
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/tessera/plan_report.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "runtime/core/error.hpp"
+
+namespace tessera {
+namespace {
+
+// Measured: what starting the engine adds, and what it keeps per task and set of tasks.
+constexpr int64_t engine_bytes = 12 << 20;
+constexpr int64_t task_bytes = 2600;
+
+int64_t status_line(std::string_view wanted) {
+  std::ifstream in("/proc/self/status");
+  for (std::string key, rest; in >> key; std::getline(in, rest))
+    if (int64_t kib = 0; key == wanted && in >> kib) return kib << 10;
+  return 0;
+}
+
+// A product of bf16 operands runs at bf16's rate; everything else is held against f32's.
+DType rate_of(const Plan& plan, const Stage& stage) {
+  bool bf16 = false;
+  for (const Access& access : stage.accesses) {
+    const DType dtype = plan.tiles[static_cast<size_t>(access.tile)].dtype;
+    if (access.mode == Mode::read && dtype == DType::f32) return DType::f32;
+    bf16 = bf16 || dtype == DType::bf16;
+  }
+  return bf16 ? DType::bf16 : DType::f32;
+}
+
+void add_kernels(PlanReport& report, const Plan& plan) {
+  std::map<std::string_view, PlanReport::Kernel> kernels;
+  for (const Task& task : plan.tasks)
+    for (const Stage& stage : task.stages) {
+      if (!stage.kernel) continue;
+      PlanReport::Kernel& kernel = kernels[stage.kernel->name];
+      kernel.name = stage.kernel->name;
+      kernel.flops += stage.flops;
+      ++kernel.calls;
+      for (const Access& access : stage.accesses)
+        kernel.bytes +=
+            plan.tiles[static_cast<size_t>(access.tile)].bytes() * (access.mode == Mode::update ? 2 : 1);
+    }
+  for (auto& [name, kernel] : kernels) report.kernels.push_back(std::move(kernel));
+  std::stable_sort(report.kernels.begin(), report.kernels.end(),
+                   [](const auto& a, const auto& b) { return a.flops > b.flops; });
+}
+
+}  // namespace
+
+double PlanReport::bound_s() const { return std::max(area_s, critical_path_s); }
+double PlanReport::parallelism() const {
+  return critical_path_s > 0 ? area_s * workers / critical_path_s : static_cast<double>(workers);
+}
+
+PlanReport report_on(const Plan& plan, const Ceiling& ceiling, int workers) {
+  PlanReport report;
+  report.workers = workers;
+  report.tasks = static_cast<int64_t>(plan.tasks.size());
+  report.tiling = plan.tiling.to_string();
+  report.notes = plan.notes;
+  add_kernels(report, plan);
+  std::vector<double> path(plan.tasks.size(), 0);
+  std::vector<int64_t> chain(plan.tasks.size(), 0);
+  for (size_t t = plan.tasks.size(); t-- > 0;) {
+    const Task& task = plan.tasks[t];
+    for (int next : task.next) {
+      path[t] = std::max(path[t], path[static_cast<size_t>(next)]);
+      chain[t] = std::max(chain[t], chain[static_cast<size_t>(next)]);
+    }
+    double seconds = 0;
+    for (const Stage& stage : task.stages) {
+      report.flops += stage.flops;
+      seconds += stage.flops * workers / (ceiling.of(rate_of(plan, stage)) * 1e9);
+    }
+    path[t] += seconds;
+    report.area_s += seconds / workers;
+    report.critical_path_s = std::max(report.critical_path_s, path[t]);
+    report.longest_chain = std::max(report.longest_chain, ++chain[t]);
+    report.dependencies += static_cast<int64_t>(task.next.size());
+  }
+  report.intermediate_bytes = plan.intermediate_bytes();
+  report.variable_bytes = plan.variable_bytes();
+  report.transfer_bytes = plan.transfer_bytes();
+  report.process_bytes = resident_bytes() + engine_bytes + step_sets * task_bytes * report.tasks;
+  return report;
+}
+
+void print_json(const PlanReport& report) {
+  print_line(Json{{"what", "plan"},
+                  {"tasks", report.tasks},
+                  {"dependencies", report.dependencies},
+                  {"longest_chain", report.longest_chain},
+                  {"flops", report.flops},
+                  {"workers", report.workers},
+                  {"area_s", rounded(report.area_s, 4)},
+                  {"critical_path_s", rounded(report.critical_path_s, 4)},
+                  {"bound_s", rounded(report.bound_s(), 4)},
+                  {"parallelism", rounded(report.parallelism(), 4)},
+                  {"intermediate_bytes", report.intermediate_bytes},
+                  {"variable_bytes", report.variable_bytes},
+                  {"transfer_bytes", report.transfer_bytes},
+                  {"process_bytes", report.process_bytes},
+                  {"peak_bytes", report.peak_bytes()},
+                  {"tiling", report.tiling}});
+  for (const PlanReport::Kernel& kernel : report.kernels)
+    print_line(Json{{"what", "kernel"},
+                    {"kernel", kernel.name},
+                    {"calls", kernel.calls},
+                    {"flops", kernel.flops},
+                    {"bytes", kernel.bytes}});
+  for (const std::string& note : report.notes) print_line(Json{{"what", "note"}, {"text", note}});
+}
+
+void print_text(const PlanReport& report) {
+  Table kernels({"kernel", "calls", "flops", "share", "bytes"});
+  for (const PlanReport::Kernel& kernel : report.kernels)
+    kernels.row({kernel.name, std::to_string(kernel.calls), count_text(kernel.flops),
+                 fmt::format("{:.1f} %", report.flops > 0 ? 100 * kernel.flops / report.flops : 0.0),
+                 bytes_text(kernel.bytes)});
+  kernels.print();
+  print_line(std::string());
+  Table sums({"tasks", fmt::format("{}, {} dependencies, the longest chain has {}", report.tasks,
+                                   report.dependencies, report.longest_chain)});
+  sums.row({"tiling", report.tiling.empty() ? "nothing is cut" : report.tiling});
+  sums.row({"parallelism", fmt::format("{:.1f}", report.parallelism())});
+  sums.row({"lower bound", fmt::format("{} a step: work {}, critical path {}, at the ceiling of {} workers",
+                                       seconds_text(report.bound_s()), seconds_text(report.area_s),
+                                       seconds_text(report.critical_path_s), report.workers)});
+  sums.row({"peak memory", fmt::format("{}: variables {}, intermediate {}, inputs and results {}, process {}",
+                                       bytes_text(report.peak_bytes()), bytes_text(report.variable_bytes),
+                                       bytes_text(report.intermediate_bytes),
+                                       bytes_text(report.transfer_bytes), bytes_text(report.process_bytes))});
+  for (const std::string& note : report.notes) sums.row({"note", note});
+  sums.print();
+}
+
+std::string dot(const Plan& plan) {
+  constexpr size_t most = 2000;
+  if (plan.tasks.size() > most)
+    throw error(
+        "--dot: a drawing of {} tasks cannot be read; take a smaller model or larger tiles (at most {} "
+        "tasks)",
+        plan.tasks.size(), most);
+  std::string text = "digraph plan {\n  node [shape=box];\n";
+  for (size_t t = 0; t < plan.tasks.size(); ++t) {
+    const Task& task = plan.tasks[t];
+    std::string label;
+    for (const Stage& stage : task.stages) label += (label.empty() ? "" : "\n") + stage.label;
+    text += fmt::format("  t{} [label={}];\n", t, nlohmann::json(label).dump());
+    for (int next : task.next) text += fmt::format("  t{} -> t{};\n", t, next);
+    for (int next : task.next_step)
+      text += fmt::format("  t{} -> t{} [style=dashed, constraint=false];\n", t, next);
+  }
+  return text + "}\n";
+}
+
+void check_memory(const PlanReport& report, int64_t available) {
+  if (report.peak_bytes() <= available) return;
+  throw error(
+      "the plan needs {} of memory (variables {}, intermediate {}), {} are available; take a smaller "
+      "batch or model, or train.recompute = \"block\"",
+      bytes_text(report.peak_bytes()), bytes_text(report.variable_bytes),
+      bytes_text(report.intermediate_bytes), bytes_text(available));
+}
+
+int64_t resident_bytes() { return status_line("VmRSS:"); }
+int64_t peak_resident_bytes() { return status_line("VmHWM:"); }
+
+}  // namespace tessera

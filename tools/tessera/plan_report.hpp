@@ -1,0 +1,65 @@
+// What a plan costs before it runs: tasks, flops and bytes by kernel, critical path, memory, and a bound on
+// time.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "runtime/plan/plan.hpp"
+#include "tools/tessera/ceiling.hpp"
+#include "tools/tessera/output.hpp"
+
+namespace tessera {
+
+struct PlanReport {
+  struct Kernel {
+    std::string name;
+    int64_t calls = 0;
+    double flops = 0;
+    int64_t bytes = 0;  // read and written, wherever they are
+  };
+
+  int workers = 1;
+  int64_t tasks = 0, dependencies = 0;
+  std::vector<Kernel> kernels;  // those with the most flops first
+  double flops = 0;
+  int64_t longest_chain = 0;  // tasks
+  double area_s = 0;          // all work at the ceiling's rate, shared evenly by the workers
+  double critical_path_s = 0;
+  int64_t intermediate_bytes = 0, variable_bytes = 0, transfer_bytes = 0;
+  int64_t process_bytes = 0;  // the program, its libraries, the plan and the engine's own structures
+  std::string tiling;
+  std::vector<std::string> notes;
+
+  double bound_s() const;      // no schedule is faster
+  double parallelism() const;  // workers that could be kept busy
+  int64_t peak_bytes() const { return intermediate_bytes + variable_bytes + transfer_bytes + process_bytes; }
+};
+
+// `ceiling` is that of `workers` workers.
+PlanReport report_on(const Plan& plan, const Ceiling& ceiling, int workers);
+
+// Documented in the help of `tessera plan`.
+inline constexpr auto plan_keys = R"(JSON lines:
+  {"what":"plan","tasks":…,"dependencies":…,"longest_chain":…,"flops":…,"workers":…,
+   "area_s":…,"critical_path_s":…,"bound_s":…,"parallelism":…,
+   "intermediate_bytes":…,"variable_bytes":…,"transfer_bytes":…,"process_bytes":…,"peak_bytes":…,"tiling":…}
+  {"what":"kernel","kernel":…,"calls":…,"flops":…,"bytes":…}    one per kernel
+  {"what":"note","text":…}                                      re-tiles and other costs worth knowing)";
+void print_json(const PlanReport& report);
+void print_text(const PlanReport& report);
+
+// Graphviz' language: a node per task, an edge per dependency; those into the next step are dashed. Throws
+// Error where the plan is too large to be looked at.
+std::string dot(const Plan& plan);
+
+// Throws Error that says how much the plan needs where that is more than `available` bytes.
+void check_memory(const PlanReport& report, int64_t available);
+
+// Resident memory of this process, in bytes: now, and at its highest.
+int64_t resident_bytes();
+int64_t peak_resident_bytes();
+
+}  // namespace tessera
