@@ -81,6 +81,37 @@ HWY_INLINE void store_some(Vec v, T* p, int64_t n) {
   for (int64_t i = 0; i < n; ++i) p[i] = part[i];
 }
 
+// Loads and stores of a vector in a loop: all of its lanes, or the first n at the end.
+struct AllLanes {};
+struct SomeLanes {
+  int64_t n;
+};
+template <class T>
+HWY_INLINE Vec load(const T* p, AllLanes) {
+  return load(p);
+}
+template <class T>
+HWY_INLINE Vec load(const T* p, SomeLanes some) {
+  return load_some(p, some.n);
+}
+template <class T>
+HWY_INLINE void store(Vec v, T* p, AllLanes) {
+  store(v, p);
+}
+template <class T>
+HWY_INLINE void store(Vec v, T* p, SomeLanes some) {
+  store_some(v, p, some.n);
+}
+
+// f(i, part) for i = 0, lanes(), … < n, where `part` goes to load and store: for loops with several results.
+template <class F>
+HWY_INLINE void each_vector(int64_t n, F f) {
+  const int64_t step = lanes();
+  int64_t i = 0;
+  for (; i + step <= n; i += step) f(i, AllLanes());
+  if (i < n) f(i, SomeLanes{n - i});
+}
+
 // dst[i] = f(src[i]...), i < n
 template <class F, class T, class... S>
 HWY_INLINE void map(int64_t n, T* dst, F f, const S*... src) {

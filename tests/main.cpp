@@ -1,8 +1,13 @@
-// Runs a program's tests in surroundings of their own: what StarPU learns while testing stays out of the user's models.
+// Runs a program's tests in surroundings of their own: what StarPU learns in tests stays out of the user's.
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+
+#ifdef __SANITIZE_THREAD__
+// oneDNN is not built with the sanitizer, which therefore does not see its locks.
+extern "C" const char* __tsan_default_suppressions() { return "race:libdnnl.so\n"; }
+#endif
 
 int main(int argc, char** argv) {
   setenv("STARPU_HOME", TESSERA_TEST_HOME, 0);
@@ -10,5 +15,8 @@ int main(int argc, char** argv) {
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);  // containers
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);
   testing::InitGoogleTest(&argc, argv);
-  return RUN_ALL_TESTS();
+  const int failed = RUN_ALL_TESTS();
+  const testing::UnitTest& run = *testing::UnitTest::GetInstance();
+  const bool all_skipped = run.test_to_run_count() > 0 && run.skipped_test_count() == run.test_to_run_count();
+  return all_skipped && failed == 0 ? 77 : failed;  // ctest then says "Skipped"
 }

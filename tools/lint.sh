@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tools/setup/report.sh
+. tools/setup/packages.sh
 
 usage() {
   cat <<'END'
@@ -16,16 +17,15 @@ usage: tools/lint.sh [format | tidy [BASE | --all] | fix | --help]
 END
 }
 
-need() { command -v "$1" >/dev/null || die "$1 is missing: apt-get install $1"; }
 sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.cl'; }
 
 format() {
-  need clang-format-19
+  install_packages clang-format-19
   sources | xargs -r clang-format-19 --dry-run -Werror
 }
 
 tidy() {
-  need clang-tidy-19
+  install_packages clang-tidy-19 libomp-19-dev # clang's own omp.h
   [ -e build-dev/compile_commands.json ] || die "there is no build-dev yet: cmake --preset dev"
   local base=${1:-main} files
   if [ "$base" = --all ]; then
@@ -42,7 +42,7 @@ case ${1:-} in
   '') format && tidy ;;
   format) format ;;
   tidy) tidy "${2:-}" ;;
-  fix) need clang-format-19 && sources | xargs -r clang-format-19 -i ;;
+  fix) install_packages clang-format-19 && sources | xargs -r clang-format-19 -i ;;
   --help | -h) usage ;;
   *) die "unknown word '$1'; see tools/lint.sh --help" ;;
 esac

@@ -25,6 +25,10 @@ struct Add final : Op {
     const bool fits =
         is_row(in[0], in[1]) ? in[0].shape.cols() == in[1].shape.rows() : in[0].shape.same_sizes(in[1].shape);
     if (!fits) throw error("add: {} and {} do not fit", to_string(in[0].shape), to_string(in[1].shape));
+    if (!is_float(in[0].dtype) || !is_float(in[1].dtype) ||
+        (in[0].dtype != in[1].dtype && !is_row(in[0], in[1])))
+      throw error("add: {} of {} and {} of {} do not add up; cast one of them", to_string(in[0].shape),
+                  name_of(in[0].dtype), to_string(in[1].shape), name_of(in[1].dtype));
     return {in[0]};
   }
 

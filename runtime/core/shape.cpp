@@ -13,6 +13,9 @@ Shape::Shape(std::initializer_list<Dim> dims) : dims_(dims) {
     if (dim.unit < 1 || dim.size % dim.unit != 0)
       throw error("axis '{}': size {} is not a multiple of its unit {}", dim.axis, dim.size, dim.unit);
   }
+  constexpr int64_t most = int64_t{1} << 48;  // elements; so that no count of bytes overflows
+  if (int64_t size = 0; __builtin_mul_overflow(rows(), cols(), &size) || size > most)
+    throw error("a tensor of shape {} is too large", to_string(*this));
 }
 
 std::string to_string(const Shape& shape) {

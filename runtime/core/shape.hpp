@@ -1,5 +1,5 @@
-// Shapes with named axes: a tensor is a matrix, a vector or a scalar whose dimensions know where they may be
-// cut. SPDX-License-Identifier: Apache-2.0
+// Shapes with named axes: a matrix, a vector or a scalar whose dimensions know where they may be cut.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct Dim {
   std::string axis;
   int64_t unit = 1;
 
-  Dim(int64_t size_)
-      : size(size_) {}  // NOLINT(google-explicit-constructor): {rows, 512} should read as a shape
+  // NOLINTNEXTLINE(google-explicit-constructor): {rows, 512} should read as a shape
+  Dim(int64_t size_) : size(size_) {}
   Dim(std::string axis_, int64_t size_, int64_t unit_ = 1)
       : size(size_), axis(std::move(axis_)), unit(unit_) {}
   int64_t units() const { return size / unit; }
@@ -31,7 +31,7 @@ struct Dim {
 class Shape {
  public:
   Shape() = default;
-  Shape(std::initializer_list<Dim> dims);
+  Shape(std::initializer_list<Dim> dims);  // NOLINT(google-explicit-constructor)
 
   int rank() const { return static_cast<int>(dims_.size()); }
   const Dim& operator[](int axis) const { return dims_[static_cast<size_t>(axis)]; }

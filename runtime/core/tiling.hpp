@@ -30,8 +30,11 @@ class Cuts {
   int group_begin(int group) const { return groups_[static_cast<size_t>(group)]; }
   int group_end(int group) const { return groups_[static_cast<size_t>(group) + 1]; }
   int cut_of(int64_t element) const;  // the cut that holds an element
+  Cuts group_cuts() const;            // every group as one cut
 
   bool operator==(const Cuts&) const = default;
+
+  std::string to_string() const;  // sizes in elements, as `run.tiling` writes them: "256x2|256,200"
 
  private:
   std::vector<int64_t> at_;
@@ -46,12 +49,14 @@ class Tiling {
   Tiling() = default;
   static Tiling parse(std::string_view text);
 
-  Tiling& cut(const std::string& axis,
-              std::vector<std::vector<int64_t>> groups);  // sizes in units, group by group
+  // Sizes in units, group by group; no group and no size may be empty.
+  Tiling& cut(const std::string& axis, std::vector<std::vector<int64_t>> groups);
   // `n` cuts of at most `size` units (the last may be smaller) in `groups` groups of equal count, as near as
   // can be.
   Tiling& cut_evenly(const std::string& axis, int64_t total_units, int64_t size, int groups);
   Cuts cuts(const Dim& dim) const;  // throws Error where the sizes do not add up to the axis
+  Tiling with(const std::string& axis,
+              const Tiling& other) const;  // this one, with that axis cut as `other` does
   bool has(const std::string& axis) const { return axes_.contains(axis); }
   std::string to_string() const;
 

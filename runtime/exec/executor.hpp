@@ -89,6 +89,7 @@ class Executor {
   }  // per worker; read after wait()
   const std::vector<StepStart>& step_starts() const { return step_starts_; }
   void clear_records();
+  void set_record(bool on) { options_.record = on; }  // while no step runs
 
  private:
   struct Set;

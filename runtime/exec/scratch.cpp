@@ -1,5 +1,5 @@
-// Scratch memory of the running kernel: chunks kept by the thread, handed out from the start again for every
-// kernel. SPDX-License-Identifier: Apache-2.0
+// Scratch memory of the running kernel: a thread's chunks, handed out from the start again for every kernel.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <memory>
 #include <new>

@@ -13,7 +13,11 @@ const Shape& Tensor::shape() const { return type().shape; }
 DType Tensor::dtype() const { return type().dtype; }
 const std::string& Tensor::name() const { return graph->info(*this).name; }
 
-std::vector<Tensor> Op::grad(const GradArgs&) const { throw error("{}: has no gradient", name()); }
+std::vector<Tensor> Op::grad(const GradArgs& args) const {
+  std::string inputs;
+  for (Tensor in : args.in) inputs += fmt::format("{}{}", inputs.empty() ? "" : ", ", to_string(in.shape()));
+  throw error("{}({}): has no gradient", name(), inputs);
+}
 
 Tensor Graph::add_tensor(TensorInfo info) {
   tensors_.push_back(std::move(info));

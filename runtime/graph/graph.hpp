@@ -52,12 +52,13 @@ class Graph {
     return apply(std::move(op), std::move(in))[0];
   }
 
-  // Gradients of a scalar with respect to `wrt`, by reverse accumulation over the nodes so far, times `scale`
+  // Gradients of one f32 with respect to `wrt`, by reverse accumulation over the nodes so far, times `scale`
   // (by default the variable "loss_scale", 1 at first). A variable's gradient is also reached through its
   // shadows. Empty where the loss does not depend on it.
   std::vector<Tensor> grad(Tensor loss, std::span<const Tensor> wrt, Tensor scale = {});
 
-  // Keeps a result readable after a run.
+  // Makes a tensor readable after a run: what it is where it stands in the graph, so a variable before its
+  // updates.
   void fetch(Tensor tensor);
 
   const std::vector<Node>& nodes() const { return nodes_; }

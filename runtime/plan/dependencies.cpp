@@ -14,8 +14,14 @@ struct History {
   std::vector<int> readers;        // since the last write
 };
 
-void add_unique(std::vector<int>& list, int value) {
-  if (std::find(list.begin(), list.end(), value) == list.end()) list.push_back(value);
+// Tasks come in order, so the same one twice is twice in a row.
+void add(std::vector<int>& tasks, int task) {
+  if (tasks.empty() || tasks.back() != task) tasks.push_back(task);
+}
+
+void make_unique(std::vector<int>& tasks) {
+  std::sort(tasks.begin(), tasks.end());
+  tasks.erase(std::unique(tasks.begin(), tasks.end()), tasks.end());
 }
 
 }  // namespace
@@ -37,41 +43,42 @@ void link_tasks(Plan& plan) {
         History& past = history(access.tile);
         if (access.mode == Mode::read) {
           if (past.writer == task) continue;  // an earlier stage of this task
-          if (past.writer >= 0) add_unique(before[t], past.writer);
-          if (past.first_writer < 0) add_unique(past.first_readers, task);
-          add_unique(past.readers, task);
+          if (past.writer >= 0) before[t].push_back(past.writer);
+          if (past.first_writer < 0) add(past.first_readers, task);
+          add(past.readers, task);
         } else {
           for (int reader : past.readers)
-            if (reader != task) add_unique(before[t], reader);
-          if (past.writer >= 0 && past.writer != task) add_unique(before[t], past.writer);
+            if (reader != task) before[t].push_back(reader);
+          // Readers wait for the writer themselves.
+          if (past.readers.empty() && past.writer >= 0 && past.writer != task)
+            before[t].push_back(past.writer);
           if (past.first_writer < 0) past.first_writer = task;
           past.writer = task;
           past.readers.clear();
         }
       }
+    make_unique(before[t]);
+    plan.tasks[t].n_before = static_cast<int>(before[t].size());
   }
   for (size_t t = 0; t < before.size(); ++t)
-    for (int earlier : before[t]) {
+    for (int earlier : before[t])
       plan.tasks[static_cast<size_t>(earlier)].next.push_back(static_cast<int>(t));
-      ++plan.tasks[t].n_before;
-    }
 
-  auto carry = [&](int from, int to) {
-    std::vector<int>& next = plan.tasks[static_cast<size_t>(from)].next_step;
-    if (std::find(next.begin(), next.end(), to) != next.end()) return;
-    next.push_back(to);
-    ++plan.tasks[static_cast<size_t>(to)].n_before_step;
-  };
+  auto carry = [&](int from, int to) { plan.tasks[static_cast<size_t>(from)].next_step.push_back(to); };
   auto carry_all = [&](const History& past) {
     if (past.first_writer < 0) return;  // only read
     for (int reader : past.first_readers) carry(past.writer, reader);
-    carry(past.writer, past.first_writer);
     for (int reader : past.readers) carry(reader, past.first_writer);
+    if (past.first_readers.empty() && past.readers.empty()) carry(past.writer, past.first_writer);
   };
   for (size_t b = 0; b < by_buffer.size(); ++b)  // inputs and fetches have a copy for every step in flight
     if (plan.buffers[b].residence == Residence::intermediate ||
         plan.buffers[b].residence == Residence::variable)
       carry_all(by_buffer[b]);
+  for (Task& task : plan.tasks) {
+    make_unique(task.next_step);
+    for (int later : task.next_step) ++plan.tasks[static_cast<size_t>(later)].n_before_step;
+  }
 }
 
 }  // namespace tessera

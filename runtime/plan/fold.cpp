@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 //   matmul ─▶ add(bias) ─▶ add(residual)    becomes    matmul with bias and residual
+//
+// Of the operands of a sum the one that comes last takes it in, so that no op waits, with its inputs kept,
+// for others.
 #include <algorithm>
 
 #include "runtime/plan/passes.hpp"
@@ -11,23 +14,59 @@ namespace {
 
 struct Uses {
   int count = 0, node = -1, position = -1;
+  int producer = -1;
+  int storage = -1;       // the tensor in whose storage it is; itself, unless an op updated that in place
+  bool in_place = false;  // shares its storage with an input of its producer
 };
 
 std::vector<Uses> uses_of(const Program& program) {
   std::vector<Uses> uses(program.tensors.size());
-  for (size_t n = 0; n < program.nodes.size(); ++n)
-    for (size_t k = 0; k < program.nodes[n].in.size(); ++k) {
-      Uses& use = uses[static_cast<size_t>(program.nodes[n].in[k].id)];
+  for (size_t id = 0; id < uses.size(); ++id) uses[id].storage = static_cast<int>(id);
+  for (size_t n = 0; n < program.nodes.size(); ++n) {
+    const Node& node = program.nodes[n];
+    for (size_t k = 0; k < node.in.size(); ++k) {
+      Uses& use = uses[static_cast<size_t>(node.in[k].id)];
       ++use.count;
       use.node = static_cast<int>(n);
       use.position = static_cast<int>(k);
     }
+    for (size_t k = 0; k < node.out.size(); ++k) {
+      Uses& use = uses[static_cast<size_t>(node.out[k].id)];
+      use.producer = static_cast<int>(n);
+      if (int source = node.op->alias(static_cast<int>(k)); source >= 0) {
+        use.in_place = true;
+        use.storage = uses[static_cast<size_t>(node.in[static_cast<size_t>(source)].id)].storage;
+      }
+    }
+  }
   for (int id : program.fetches) uses[static_cast<size_t>(id)].count += 2;
   return uses;
 }
 
-// Folds the node into its only reader; the reader's place in the order is kept, since its other inputs may
-// come late.
+// Whether what the op updates in place is a result of its own that nobody else reads.
+bool may_overwrite(const Program& program, const Node& node, const std::vector<Uses>& uses) {
+  for (size_t k = 0; k < node.out.size(); ++k)
+    if (int source = node.op->alias(static_cast<int>(k)); source >= 0) {
+      const auto id = static_cast<size_t>(node.in[static_cast<size_t>(source)].id);
+      if (uses[id].count != 1 || uses[id].in_place || program.tensors[id].kind != TensorInfo::Kind::result)
+        return false;
+    }
+  return true;
+}
+
+// Whether a node in between updates in place what this one reads, so that it must not come later.
+bool reads_old_values(const Program& program, size_t n, size_t next, const std::vector<Uses>& uses) {
+  for (size_t between = n + 1; between < next; ++between)
+    for (Tensor out : program.nodes[between].out) {
+      const Uses& updated = uses[static_cast<size_t>(out.id)];
+      if (!updated.in_place) continue;
+      for (Tensor in : program.nodes[n].in)
+        if (uses[static_cast<size_t>(in.id)].storage == updated.storage) return true;
+    }
+  return false;
+}
+
+// Folds the node into its only reader and takes its place in the order.
 bool fold_node(Program& program, size_t n, std::vector<Uses>& uses) {
   Node& node = program.nodes[n];
   const Uses use = uses[static_cast<size_t>(node.out[0].id)];
@@ -35,6 +74,9 @@ bool fold_node(Program& program, size_t n, std::vector<Uses>& uses) {
   for (size_t k = 1; k < node.out.size(); ++k)
     if (uses[static_cast<size_t>(node.out[k].id)].count > 0) return false;
   Node& next = program.nodes[static_cast<size_t>(use.node)];
+  for (Tensor in : next.in)
+    if (uses[static_cast<size_t>(in.id)].producer > static_cast<int>(n)) return false;
+  if (reads_old_values(program, n, static_cast<size_t>(use.node), uses)) return false;
   std::vector<TensorType> types;
   for (Tensor in : next.in) types.push_back(program.tensors[static_cast<size_t>(in.id)].type);
   auto op = node.op->fold(*next.op, use.position, types);
@@ -42,6 +84,7 @@ bool fold_node(Program& program, size_t n, std::vector<Uses>& uses) {
   Node folded{std::move(op), node.in, next.out, node.scope, node.backward_of};
   for (size_t k = 0; k < next.in.size(); ++k)
     if (static_cast<int>(k) != use.position) folded.in.push_back(next.in[k]);
+  if (!may_overwrite(program, folded, uses)) return false;
   next = std::move(folded);
   program.nodes.erase(program.nodes.begin() + static_cast<std::ptrdiff_t>(n));
   return true;

@@ -43,16 +43,52 @@ const TileGrid& PlanBuilder::grid_of(int tensor) {
 
 void PlanBuilder::lower_all() {
   grids_.resize(plan_.program.tensors.size());
-  for (const Node& node : plan_.program.nodes) lower(node);
+  plan_.fetched.resize(plan_.program.fetches.size());
+  for (size_t k = 0; k < plan_.fetched.size(); ++k)
+    if (plan_.program.tensors[static_cast<size_t>(plan_.program.fetches[k])].kind != TensorInfo::Kind::result)
+      fetch(k);
+  for (const Node& node : plan_.program.nodes) {
+    lower(node);
+    for (size_t k = 0; k < plan_.fetched.size(); ++k)
+      for (Tensor out : node.out)
+        if (out.id == plan_.program.fetches[k]) fetch(k);
+  }
   plan_.grid.resize(plan_.program.tensors.size());
   for (size_t id = 0; id < grids_.size(); ++id)
     if (grids_[id]) plan_.grid[id] = grids_[id]->tiles;
-  for (int id : plan_.program.fetches)
-    for (TileId tile : grid_of(id).tiles)
-      if (Residence& where = plan_.tiles[static_cast<size_t>(tile)].residence;
-          where == Residence::intermediate)
-        where = Residence::fetch;
-  for (int id : plan_.program.fetches) plan_.grid[static_cast<size_t>(id)] = grid_of(id).tiles;
+}
+
+// What a step computes is kept where it is; a variable goes on changing, so it is copied as it is now.
+void PlanBuilder::fetch(size_t k) {
+  const int tensor = plan_.program.fetches[k];
+  const TileGrid& grid = grid_of(tensor);
+  for (size_t at = 0; at < grid.tiles.size(); ++at) {
+    const TileId id = grid.tiles[at];
+    Tile tile = plan_.tiles[static_cast<size_t>(id)];
+    if (tile.residence == Residence::intermediate)
+      plan_.tiles[static_cast<size_t>(id)].residence = Residence::fetch;
+    if (tile.residence != Residence::variable) {
+      plan_.fetched[k].push_back(id);
+      continue;
+    }
+    tile.residence = Residence::fetch;
+    tile.tensor = tensor;
+    const TileId copy = add_tile(tile);
+    plan_.fetched[k].push_back(copy);
+    const int cols = grid.cols.count(), index = static_cast<int>(at);
+    const std::string label =
+        fmt::format("fetch {}[{},{}]", plan_.program.tensors[static_cast<size_t>(tensor)].name, index / cols,
+                    index % cols);
+    Stage stage;
+    stage.kernel = &kernel_named("retile");
+    stage.accesses = {read(id), write(copy)};
+    stage.label = label;
+    Task task;
+    task.label = label;
+    task.bytes = 2 * tile.bytes();
+    task.stages.push_back(std::move(stage));
+    plan_.tasks.push_back(std::move(task));
+  }
 }
 
 void PlanBuilder::lower(const Node& node) {
@@ -77,6 +113,9 @@ const Tile& Lowering::tile(TileId id) const { return plan_.plan_.tiles[static_ca
 
 TileGrid Lowering::in(int k, const Cuts& rows, const Cuts& cols) {
   const TileGrid& source = in(k);
+  if (source.rows.total() != rows.total() || source.cols.total() != cols.total())
+    throw error("{}: input {} is {}, which cuts of [{}, {}] do not cover", node_.op->name(), k,
+                to_string(in_type(k).shape), rows.total(), cols.total());
   if (source.rows == rows && source.cols == cols) return source;
   auto same_bounds = [](const Cuts& a, const Cuts& b) {
     if (a.count() != b.count()) return false;
@@ -102,8 +141,8 @@ TileGrid Lowering::in(int k, const Cuts& rows, const Cuts& cols) {
       task(kernel, std::move(accesses), {.index = {i, j}});
       target.tiles.push_back(to);
     }
-  plan_.plan_.notes.push_back(fmt::format("{}: input {} is re-tiled ({} tiles)",
-                                          node_.scope + "/" + std::string(node_.op->name()), k,
+  plan_.plan_.notes.push_back(fmt::format("{}{}{}: input {} is re-tiled ({} tiles)", node_.scope,
+                                          node_.scope.empty() ? "" : "/", node_.op->name(), k,
                                           target.tiles.size()));
   return target;
 }
@@ -146,19 +185,30 @@ TileId Lowering::tree(std::vector<TileId> parts) {
 
 void Lowering::reduce(TileId into, const Cuts& over,
                       const std::function<void(int cut, TileId accumulator, bool first)>& add) {
-  const Tile target = tile(into);
-  const bool direct = target.dtype == DType::f32 || over.count() == 1;
-  std::vector<TileId> sums;
+  reduce(std::vector{into}, over,
+         [&](int cut, std::span<const TileId> sums, bool first) { add(cut, sums[0], first); });
+}
+
+void Lowering::reduce(
+    const std::vector<TileId>& into, const Cuts& over,
+    const std::function<void(int cut, std::span<const TileId> accumulators, bool first)>& add) {
+  auto direct = [&](TileId target) { return tile(target).dtype == DType::f32 || over.count() == 1; };
+  std::vector<std::vector<TileId>> parts(into.size());  // per sum, one part per group
   for (int group = 0; group < over.group_count(); ++group) {
-    const bool here = group == 0 && direct;
-    const TileId sum =
-        here ? into : temporary(DType::f32, target.rows, target.cols, target.row0, target.col0);
+    std::vector<TileId> sums;
+    for (TileId target : into) {
+      const Tile like = tile(target);
+      const bool here = group == 0 && direct(target);
+      sums.push_back(here ? target : temporary(DType::f32, like.rows, like.cols, like.row0, like.col0));
+      parts[sums.size() - 1].push_back(sums.back());
+    }
     for (int cut = over.group_begin(group); cut < over.group_end(group); ++cut)
-      add(cut, sum, cut == over.group_begin(group));
-    sums.push_back(sum);
+      add(cut, sums, cut == over.group_begin(group));
   }
-  const TileId total = tree(std::move(sums));
-  if (!direct) task(kernel_named("cast"), {read(total), write(into)});
+  for (size_t k = 0; k < into.size(); ++k) {
+    const TileId total = tree(parts[k]);
+    if (!direct(into[k])) task(kernel_named("cast"), {read(total), write(into[k])});
+  }
 }
 
 }  // namespace tessera

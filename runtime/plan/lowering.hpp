@@ -4,6 +4,7 @@
 
 #include <array>
 #include <functional>
+#include <span>
 #include <vector>
 
 #include "runtime/plan/kernel.hpp"
@@ -31,11 +32,11 @@ class PlanBuilder {
  private:
   friend class Lowering;
   void lower(const Node& node);
+  void fetch(size_t k);
   TileId add_tile(Tile tile);
 
   Plan& plan_;
   std::vector<std::unique_ptr<TileGrid>> grids_;
-  std::string label_;
 };
 
 struct TaskOptions {
@@ -49,6 +50,7 @@ class Lowering {
   Lowering(PlanBuilder& plan, const Node& node) : plan_(plan), node_(node) {}
 
   int n_inputs() const { return static_cast<int>(node_.in.size()); }
+  int n_outputs() const { return static_cast<int>(node_.out.size()); }
   const TensorType& in_type(int k) const;
   const TensorType& out_type(int k) const;
 
@@ -68,6 +70,9 @@ class Lowering {
   // in f32.
   void reduce(TileId into, const Cuts& over,
               const std::function<void(int cut, TileId accumulator, bool first)>& add);
+  // The same for several sums that one task per cut adds to.
+  void reduce(const std::vector<TileId>& into, const Cuts& over,
+              const std::function<void(int cut, std::span<const TileId> accumulators, bool first)>& add);
 
   // For sums that the tiling does not order (parts of different tensors): a fixed binary tree over f32 tiles,
   // in place.

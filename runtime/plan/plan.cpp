@@ -7,8 +7,8 @@
 
 namespace tessera {
 
-Program::Program(const Graph& graph) : tensors(graph.tensors()), nodes(graph.nodes()) {
-  for (Tensor tensor : graph.fetches()) fetches.push_back(tensor.id);
+Program::Program(const Graph& source) : graph(&source), tensors(source.tensors()), nodes(source.nodes()) {
+  for (Tensor tensor : source.fetches()) fetches.push_back(tensor.id);
 }
 
 Plan make_plan(const Graph& graph, const PlanOptions& options) {

@@ -63,7 +63,7 @@ struct Task {
   std::vector<int> next;       // tasks of this step that wait for it
   std::vector<int> next_step;  // tasks of the next step that wait for it
   int n_before = 0, n_before_step = 0;
-  int priority = 0;  // larger is more urgent: the longest path to the end, scaled
+  int priority = 0;  // larger is more urgent: the longest path to the end of the next step, scaled
   int micro_batch = 0;
   int node = 0;
   double flops = 0;
@@ -74,6 +74,7 @@ struct Task {
 
 // The op uses of a graph, on which graph passes work. Tensors are known by their ids.
 struct Program {
+  const Graph* graph = nullptr;  // only to tell its tensors from others'
   std::vector<TensorInfo> tensors;
   std::vector<Node> nodes;
   std::vector<int> fetches;
@@ -101,8 +102,9 @@ struct Plan {
   std::vector<Tile> tiles;
   std::vector<Task> tasks;  // in an order that respects every dependency
   std::vector<Buffer> buffers;
-  std::vector<std::vector<TileId>> grid;  // tiles of each tensor, row by row
-  std::vector<std::string> notes;         // re-tiles and other costs worth telling
+  std::vector<std::vector<TileId>> grid;     // tiles of each tensor, row by row
+  std::vector<std::vector<TileId>> fetched;  // tiles of each fetch
+  std::vector<std::string> notes;            // re-tiles and other costs worth telling
 
   int64_t intermediate_bytes() const;
   int64_t variable_bytes() const;

@@ -1,5 +1,5 @@
-// The StarPU engine: prebuilt tasks on registered buffers; StarPU schedules, moves data and drives the
-// workers. SPDX-License-Identifier: Apache-2.0
+// The StarPU engine: prebuilt tasks on registered buffers; StarPU schedules them and drives the workers.
+// SPDX-License-Identifier: Apache-2.0
 //
 // Sequential consistency is off: the executor submits a task only when its predecessors are done, which costs
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
@@ -80,6 +80,7 @@ class StarpuTasks final : public TaskSet {
       task->callback_func = finished;
       task->callback_arg = &calls_[t];
       task->destroy = 0;
+      task->detach = 0;  // so that its termination can be asked for
       task->sequential_consistency = 0;
       task->priority = from.priority;
       task->flops = from.flops;
@@ -192,7 +193,8 @@ std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options) {
   const std::vector<std::string> names = scheduler_names();
   const std::vector<std::string_view> known(names.begin(), names.end());
   if (std::find(known.begin(), known.end(), options.scheduler) == known.end())
-    throw error("scheduler {} is not known{}", shown(options.scheduler), suggestion(options.scheduler, known));
+    throw error("scheduler {} is not known{}", shown(options.scheduler),
+                suggestion(options.scheduler, known));
   return std::make_unique<StarpuEngine>(options);
 }
 

@@ -103,7 +103,7 @@ TEST(Trace, HasTracksSlicesArrowsAndSteps) {
   }
   EXPECT_THAT(threads, testing::ElementsAre("worker 0", "worker 1"));
   EXPECT_THAT(steps, testing::ElementsAre("step 5", "step 6"));
-  ASSERT_EQ(arrows.size(), 5u) << "0 to 1 and 2; 0, 1 and 2 to 0 of the next step";
+  ASSERT_EQ(arrows.size(), 4u) << "0 to 1 and 2; 1 and 2 to 0 of the next step";
   for (const auto& [id, ends] : arrows) {
     ASSERT_EQ(ends.size(), 2u);
     EXPECT_EQ(ends[0].at("ph"), "s");

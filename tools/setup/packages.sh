@@ -10,8 +10,6 @@ build_packages=(
   libltdl-dev libfxt-dev
   libgtest-dev libgmock-dev libbenchmark-dev
 )
-# shellcheck disable=SC2034 # for lint.sh
-lint_packages=(clang-format-19 clang-tidy-19)
 
 systems='Debian 12 and 13 and Ubuntu 24.04'
 

@@ -12,6 +12,7 @@ void add_bench(CLI::App& app) {
       "Other work on the machine disturbs every figure: look at `uptime` first.");
   add_bench_ceiling(*bench);
   add_bench_engine(*bench);
+  add_bench_step(*bench);
 }
 
 }  // namespace tessera

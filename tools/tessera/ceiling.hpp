@@ -1,5 +1,6 @@
 // The machine's ceiling: how fast oneDNN multiplies hot matrices on all workers at once, and how fast they
-// read. SPDX-License-Identifier: Apache-2.0
+// read.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <filesystem>

@@ -80,6 +80,11 @@ int run_command(int argc, char** argv) {
   app.footer("Example:\n  tessera info\nEvery subcommand explains itself: tessera bench --help");
   add_info(app);
   add_ops(app);
+  add_train(app);
+  add_generate(app);
+  add_eval(app);
+  add_import(app);
+  add_plan(app);
   add_bench(app);
   try {
     app.parse(argc, argv);

@@ -9,7 +9,13 @@ namespace tessera {
 // Each adds one subcommand, with options, a help that teaches, and what it does.
 void add_info(CLI::App& app);
 void add_ops(CLI::App& app);
+void add_train(CLI::App& app);
+void add_generate(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_import(CLI::App& app);
+void add_plan(CLI::App& app);
 void add_bench(CLI::App& app);
+void add_bench_step(CLI::App& bench);
 
 void add_bench_ceiling(CLI::App& bench);
 void add_bench_engine(CLI::App& bench);

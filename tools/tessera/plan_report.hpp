@@ -1,5 +1,6 @@
 // What a plan costs before it runs: tasks, flops and bytes by kernel, critical path, memory, and a bound on
-// time. SPDX-License-Identifier: Apache-2.0
+// time.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

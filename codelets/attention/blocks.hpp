@@ -1,0 +1,67 @@
+// How attention's kernels cut rows into blocks and find the keys of each, among tiles of consecutive rows.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "codelets/attention/attention_op.hpp"
+
+namespace tessera {
+
+// The keys [first[r], last[r]) that each of some consecutive rows attends to, as rows of the whole tensor.
+struct KeyRanges {
+  int64_t row0 = 0;
+  std::vector<int32_t> first, last;
+
+  int32_t first_of(int64_t row) const { return first[static_cast<size_t>(row - row0)]; }
+  int32_t last_of(int64_t row) const { return last[static_cast<size_t>(row - row0)]; }
+};
+
+// For the first `n` of some consecutive tiles of `starts`; throws Error where a sequence is longer than seq
+// allows.
+KeyRanges key_ranges(std::span<const TileView> starts, int64_t n, const AttentionOptions& options);
+
+inline constexpr int64_t max_block_rows = 64;
+
+// Rows that are worked on together. [row, row + rows) goes into the matrix products; live_begin … live_end is
+// the part whose results count. [key, key + keys) holds all their keys. All are rows of the whole tensor.
+struct RowBlock {
+  int64_t row, rows, live_begin, live_end, key, keys;
+  std::array<int32_t, max_block_rows> first = {},
+                                      last = {};  // the keys of each row; none for a row that does not count
+};
+
+// Cuts a tile's rows into blocks: those with keys in [key_begin, key_end), with sizes rounded up to a few
+// values, so that few shapes of products arise. `tiles` are the consecutive tiles where keys live.
+std::vector<RowBlock> row_blocks(const TileView& rows, const KeyRanges& ranges,
+                                 std::span<const TileView> tiles, int64_t key_begin, int64_t key_end);
+
+// Calls f(tile, key, keys) for the parts of [key, key + keys) in each tile, in order; `key` is a row of the
+// whole tensor.
+template <class F>
+void each_part(std::span<const TileView> tiles, int64_t key, int64_t keys, F f) {
+  for (const TileView& tile : tiles) {
+    const int64_t begin = std::max(key, tile.row0), end = std::min(key + keys, tile.row0 + tile.rows);
+    if (begin < end) f(tile, begin, end - begin);
+  }
+}
+
+// The element (row, col) of the whole tensor, in columns of the tile.
+inline const void* at(const TileView& tile, int64_t row, int64_t col) {
+  return static_cast<const std::byte*>(tile.data) +
+         ((row - tile.row0) * tile.cols + col) * static_cast<int64_t>(size_of(tile.dtype));
+}
+inline void* at_mutable(const TileView& tile, int64_t row, int64_t col) {
+  return const_cast<void*>(at(tile, row, col));
+}
+
+inline void zero_row(const TileView& tile, int64_t row) {
+  std::memset(at_mutable(tile, row, 0), 0, static_cast<size_t>(tile.cols) * size_of(tile.dtype));
+}
+
+}  // namespace tessera

@@ -1,0 +1,114 @@
+// tessera train: trains the model of a configuration and leaves a model folder.
+// SPDX-License-Identifier: Apache-2.0
+#include <nlohmann/json.hpp>
+
+#include "models/data/addition.hpp"
+#include "models/generate/generator.hpp"
+#include "models/tokenizer/tokenizer.hpp"
+#include "models/train/trainer.hpp"
+#include "runtime/core/error.hpp"
+#include "tools/tessera/ceiling.hpp"
+#include "tools/tessera/command.hpp"
+#include "tools/tessera/progress.hpp"
+
+namespace tessera {
+namespace {
+
+struct Arguments {
+  std::string config, out, trace;
+  std::vector<std::string> set;
+  bool resume = false, json = false;
+};
+
+// A model that has learned sums is asked sums that it has never seen.
+void examine_addition(const Config& config, const Arguments& arguments) {
+  const Addition addition(config.data.digits, config.data.held_out);
+  const CharTokenizer tokenizer = Addition::tokenizer();
+  Session session({.workers = static_cast<int>(config.run.workers), .scheduler = config.run.scheduler});
+  Generator generate(session, arguments.out, {.dtype = config.run.dtype});
+  const std::vector<Sum> sums = addition.held_out_sums(1000);
+  size_t right = 0;
+  for (size_t i = 0; i < sums.size(); ++i) {
+    const std::string prompt = addition.prompt(sums[i]);
+    const std::vector<int32_t> ids =
+        generate(tokenizer.encode(prompt), {.max_new = addition.digits() + 2, .eos = tokenizer.eos()});
+    const std::string answer = decode(tokenizer, ids);
+    right += addition.correct(sums[i], answer);
+    if (i >= 5 || arguments.json) continue;
+    const std::optional<int64_t> said = addition.parse_answer(answer);
+    fmt::print("  {} + {} = {}\n", sums[i].a, sums[i].b, said ? std::to_string(*said) : "?");
+  }
+  const double share = 100.0 * static_cast<double>(right) / static_cast<double>(sums.size());
+  if (arguments.json)
+    fmt::print("{}\n",
+               nlohmann::ordered_json{{"exact_match", share / 100}, {"held_out", sums.size()}}.dump());
+  else
+    fmt::print("exact match: {:.1f} % of {} sums that it has never seen\n", share, sums.size());
+}
+
+TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
+  TrainOptions options;
+  options.out = arguments.out;
+  options.resume = arguments.resume;
+  const double ceiling = cached_ceiling(static_cast<int>(config.run.workers)).of(config.run.dtype);
+  ProgressBar bar({.steps = config.train.steps, .ceiling_gflops = ceiling});
+  options.note = [&](const std::string& line) { bar.say(line); };
+  options.progress = [&](const TrainProgress& p) {
+    bar.update(
+        {.step = p.step, .loss = p.loss, .tokens_per_s = p.tokens_per_s, .gflops = p.flops_per_s / 1e9});
+    if (p.val_loss) bar.say(fmt::format("step {}: validation loss {:.4f}", p.step, *p.val_loss));
+  };
+  const TrainResult result = train(config, options);
+  bar.finish();
+  return result;
+}
+
+void run(const Arguments& arguments) {
+  std::vector<std::string> overrides = arguments.set;
+  if (!arguments.trace.empty()) overrides.push_back("run.trace=\"" + arguments.trace + "\"");
+  const Config config = load_config(arguments.config, {.overrides = overrides});
+  const TrainResult result = train_with_bar(config, arguments);
+  if (arguments.json) {
+    nlohmann::ordered_json line{{"steps", result.steps},
+                                {"loss", result.loss},
+                                {"seconds", result.seconds},
+                                {"model", arguments.out}};
+    if (result.val_loss) line["val_loss"] = *result.val_loss;
+    fmt::print("{}\n", line.dump());
+  } else {
+    fmt::print("loss {:.4f}", result.loss);
+    if (result.val_loss) fmt::print(", validation loss {:.4f}", *result.val_loss);
+    fmt::print(" after {} steps in {:.1f} s\n", result.steps, result.seconds);
+  }
+  if (config.data.kind == DataKind::addition) examine_addition(config, arguments);
+  if (arguments.json) return;
+  fmt::print("model: {}\n", arguments.out);
+  if (!config.run.trace.empty())
+    fmt::print("trace: {} (open it in https://ui.perfetto.dev)\n", config.run.trace);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("train", "Train the model of a configuration; leaves a Hugging Face model folder");
+  command->footer(
+      "The folder holds config.json, model.safetensors, tokenizer.json, metrics.jsonl (a line per step: "
+      "step, loss, lr,\n"
+      "grad_norm, tokens_per_s, gflops; val_loss where it was measured) and checkpoints/ to resume from.\n\n"
+      "  tessera train examples/addition.toml --out out/addition\n"
+      "  tessera train examples/shakespeare.toml --out out/s --set train.steps=200 --set run.dtype=bf16\n"
+      "  tessera train examples/shakespeare.toml --out out/s --resume");
+  command->add_option("config", arguments->config, "Configuration in TOML; see examples/")->required();
+  command->add_option("--out", arguments->out, "The model folder to write")->required();
+  command->add_option("--set", arguments->set, "Override a key: --set train.steps=20")
+      ->allow_extra_args(false);
+  command->add_option("--trace", arguments->trace, "Write the last steps as Perfetto JSON to this file");
+  command->add_flag("--resume", arguments->resume, "Go on from the latest checkpoint in the folder");
+  command->add_flag("--json", arguments->json,
+                    "JSON lines: steps, loss, val_loss, seconds, model; exact_match, held_out");
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace tessera
