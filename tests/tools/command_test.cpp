@@ -1,0 +1,162 @@
+// The command line: exit codes, one-line errors that name the thing, and documented JSON keys.
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "runtime/core/machine.hpp"
+#include "runtime/graph/op.hpp"
+#include "tests/tools/run_program.hpp"
+
+namespace tessera {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::vector<std::string> keys_of(const std::string& line) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : nlohmann::ordered_json::parse(line).items()) keys.push_back(key);
+  return keys;
+}
+
+struct Mistake {
+  std::string arguments;
+  std::vector<std::string> told;  // what the line must contain
+};
+
+class Mistakes : public testing::TestWithParam<Mistake> {};
+
+TEST_P(Mistakes, AreOneLineAndExitCode2) {
+  const Outcome outcome = run_program(GetParam().arguments);
+  EXPECT_EQ(outcome.code, 2);
+  EXPECT_EQ(outcome.out, "");
+  EXPECT_EQ(std::count(outcome.err.begin(), outcome.err.end(), '\n'), 1) << outcome.err;
+  EXPECT_TRUE(outcome.err.starts_with("tessera: ")) << outcome.err;
+  EXPECT_LT(outcome.err.size(), 400u) << outcome.err;
+  for (const std::string& word : GetParam().told) EXPECT_THAT(outcome.err, HasSubstr(word));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Command, Mistakes,
+    testing::Values(Mistake{"", {"subcommand", "info", "bench", "tessera --help"}},
+                    Mistake{"inof", {"'inof'", "'info'", "tessera --help"}},
+                    Mistake{"frobnicate", {"'frobnicate'", "info, ops"}},
+                    Mistake{"--frobnicate", {"'--frobnicate'", "tessera --help"}},
+                    Mistake{"$'in\\nfo'", {"tessera --help"}},
+                    Mistake{"info --jsno", {"'--jsno'", "'--json'", "tessera info --help"}},
+                    Mistake{"info everything", {"'everything'", "tessera info --help"}},
+                    Mistake{"bench", {"subcommand", "ceiling and engine", "tessera bench --help"}},
+                    Mistake{"bench ceilign", {"'ceilign'", "'ceiling'", "tessera bench --help"}},
+                    Mistake{"bench engine --tasks", {"--tasks", "tessera bench engine --help"}},
+                    Mistake{"bench engine --tasks many", {"--tasks", "many"}},
+                    Mistake{"bench engine --tasks 0", {"--tasks", "1"}},
+                    Mistake{"bench engine --workers 0", {"--workers", "'0'", "1 to"}},
+                    Mistake{"bench engine --workers 100000", {"--workers", "'100000'", "1 to"}},
+                    Mistake{"bench engine --workers two", {"--workers", "'two'", "1 to"}},
+                    Mistake{"bench engine --engine starpo", {"'starpo'", "starpu or threads"}},
+                    Mistake{"bench engine --scheduler lsw", {"'lsw'", "'lws'"}},
+                    Mistake{"bench engine --pattern chian", {"'chian'", "'chain'"}},
+                    Mistake{"bench ceiling --seconds -1", {"--seconds", "-1"}},
+                    Mistake{"bench ceiling --workers 0", {"--workers", "'0'"}}),
+    [](const auto& mistake) { return std::to_string(mistake.index); });
+
+TEST(Command, EverySubcommandTeachesWithAnExample) {
+  for (const std::string path : {"", "info", "ops", "bench", "bench ceiling", "bench engine"}) {
+    const Outcome outcome = run_program(path + " --help");
+    EXPECT_EQ(outcome.code, 0) << path;
+    EXPECT_EQ(outcome.err, "");
+    EXPECT_THAT(outcome.out, AllOf(HasSubstr("Example"), HasSubstr("\n  tessera " + path))) << path;
+  }
+}
+
+TEST(Command, TellsItsVersion) {
+  const Outcome outcome = run_program("--version");
+  EXPECT_EQ(outcome.code, 0);
+  EXPECT_THAT(outcome.out, testing::MatchesRegex("[0-9]+\\.[0-9]+\\.[0-9]+\n"));
+}
+
+TEST(Command, AFullDiskIsAFailure) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "there is no /dev/full";
+  for (const std::string command : {"info", "info --json", "ops", "ops --json"}) {
+    const Outcome outcome = run_program(command + " >/dev/full");
+    EXPECT_EQ(outcome.code, 1) << command;
+    EXPECT_THAT(outcome.err, HasSubstr("standard output"));
+  }
+}
+
+TEST(Command, InfoNamesTheMachine) {
+  const Outcome outcome = run_program("info --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_THAT(keys_of(outcome.out),
+              ElementsAre("cpu", "nodes", "packages", "cores", "threads", "caches", "memories", "devices",
+                          "available_bytes", "workers", "schedulers", "machine"));
+  const json line = outcome.json_lines().at(0);
+  EXPECT_EQ(line.at("cores"), Machine::here().cores);
+  EXPECT_EQ(line.at("workers").at("cpu"), usable_cores());
+  EXPECT_EQ(Machine::parse(line.at("machine").get<std::string>()), Machine::here());
+  for (const json& cache : line.at("caches")) EXPECT_GT(cache.at("bytes"), 1024);
+  for (const json& memory : line.at("memories")) EXPECT_GT(memory.at("cores"), 0);
+  EXPECT_THAT(line.at("schedulers").get<std::vector<std::string>>(),
+              testing::IsSupersetOf({"lws", "eager", "dmdas"}));
+  EXPECT_THAT(run_program("info").out, HasSubstr("NUMA node 0"));
+}
+
+TEST(Command, OpsListsEveryOpInEveryDtype) {
+  const Outcome outcome = run_program("ops --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  std::set<std::pair<std::string, std::string>> rows;
+  for (const json& line : outcome.json_lines()) {
+    EXPECT_EQ(line.size(), 5u);
+    for (const char* backend : {"cpu", "opencl", "cuda"}) EXPECT_NE(line.at(backend), "");
+    rows.emplace(line.at("op"), line.at("dtype"));
+    if (line.at("op") == "matmul") EXPECT_EQ(line.at("cpu"), "yes");
+  }
+  EXPECT_EQ(rows.size(), 2 * op_table().size());
+  EXPECT_THAT(run_program("ops").out, HasSubstr("matmul"));
+}
+
+TEST(Command, BenchCeilingMeasuresBothDtypes) {
+  const Outcome outcome = run_program("bench ceiling --workers 1 --seconds 0.002 --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  std::map<std::string, double> ceilings, best;
+  for (const json& line : outcome.json_lines()) {
+    EXPECT_EQ(line.at("workers"), 1);
+    if (line.at("what") == "read") {
+      EXPECT_GT(line.at("gb_per_s"), 0.01);
+      continue;
+    }
+    const std::string dtype = line.at("dtype");
+    const double gflops = line.at("gflops");
+    EXPECT_GT(gflops, 0.01);
+    if (line.at("what") == "ceiling") ceilings[dtype] = gflops;
+    if (line.at("what") == "matmul") best[dtype] = std::max(best[dtype], gflops);
+  }
+  EXPECT_EQ(ceilings.size(), 2u);
+  EXPECT_EQ(ceilings, best);
+}
+
+TEST(Command, BenchEngineMeasuresEveryPattern) {
+  const Outcome outcome = run_program(
+      "bench engine --engine threads --workers 1 --tasks 256 --steps 2 --task-us 0 --task-us 20 --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::vector<json> lines = outcome.json_lines();
+  ASSERT_EQ(lines.size(), 6u);
+  std::istringstream text(outcome.out);
+  for (std::string line; std::getline(text, line);)
+    EXPECT_THAT(keys_of(line), ElementsAre("engine", "scheduler", "workers", "pattern", "task_us", "tasks",
+                                           "us_per_task", "efficiency"));
+  for (const json& line : lines) {
+    EXPECT_GE(line.at("us_per_task"), line.at("task_us"));
+    EXPECT_EQ(line.at("efficiency").is_null(), line.at("task_us") == 0);
+    if (line.at("task_us") != 0)
+      EXPECT_THAT(line.at("efficiency").get<double>(), AllOf(testing::Gt(0), testing::Le(1)));
+  }
+}
+
+}  // namespace
+}  // namespace tessera
