@@ -1,17 +1,15 @@
-// The executor: counters, steps in flight, feeds, fetches and failures.
+// The executor: counters, steps in flight and failures.
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/exec/executor.hpp"
-
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <set>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/f16.hpp"
+#include "runtime/exec/executor_set.hpp"
 
 namespace tessera {
-
 namespace {
 
 int64_t now_ns() {
@@ -20,197 +18,51 @@ int64_t now_ns() {
       .count();
 }
 
-template <class F>
-void for_each_value(const TileView& view, F f) {
+template <class T>
+bool all_finite(const TileView& view) {
   for (int64_t i = 0; i < view.size(); ++i)
-    f(view.dtype == DType::f32 ? view.as<float>()[i] : static_cast<float>(view.as<bf16>()[i]));
+    if (!std::isfinite(static_cast<float>(view.as<T>()[i]))) return false;
+  return true;
+}
+
+bool all_finite(const TileView& view) {
+  switch (view.dtype) {
+    case DType::f32:
+      return all_finite<float>(view);
+    case DType::bf16:
+      return all_finite<bf16>(view);
+    case DType::f16:
+      return all_finite<f16>(view);
+    case DType::i32:
+      break;
+  }
+  return true;
+}
+
+// Memory for the tiles that live only within a task, one for every thread.
+std::byte* task_scratch(int64_t bytes) {
+  thread_local std::vector<std::byte> memory;
+  if (static_cast<int64_t>(memory.size()) < bytes + 64) memory.resize(static_cast<size_t>(bytes + 64));
+  return memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64;
 }
 
 }  // namespace
 
-// What exists once per step in flight, and once more so that a step's counters can be reset before anyone
-// needs them.
-struct Executor::Set {
-  std::vector<std::atomic<int>> missing;  // predecessors per task
-  std::atomic<int> remaining{0};          // tasks of the step
-  int64_t step = -1;
-  bool done = true;
-  Memory memory;                 // inputs and fetches
-  std::vector<std::byte*> data;  // per plan buffer; null elsewhere
-  std::vector<BufferId> buffers;
-  std::unique_ptr<Runner> runner;
-  std::unique_ptr<TaskSet> tasks;
-  Step result;
-};
-
-class Executor::Runner final : public TaskRunner {
- public:
-  Runner(Executor& executor, Set& set) : executor_(executor), set_(set) {}
-  void run(int task, int worker, void* const* pointers) noexcept override {
-    executor_.execute(set_, task, worker, pointers);
-  }
-  void finished(int task) noexcept override { executor_.finished(set_, task); }
-
- private:
-  Executor& executor_;
-  Set& set_;
-};
-
-Executor::Executor(Session& session, Plan plan, const ExecutorOptions& options)
-    : session_(session), plan_(std::move(plan)), options_(options) {
-  session_.drain();
-  session_.bind(plan_);
-  std::vector<char> written(plan_.tiles.size(), 0);
-  for (const Task& task : plan_.tasks)
-    for (const Stage& stage : task.stages)
-      for (const Access& access : stage.accesses)
-        if (access.mode != Mode::read) written[static_cast<size_t>(access.tile)] = 1;
-  std::set<std::string> mutated, refreshed;
-  for (size_t id = 0; id < plan_.program.tensors.size(); ++id) {
-    const TensorInfo& info = plan_.program.tensors[id];
-    if (info.kind != TensorInfo::Kind::variable || plan_.grid[id].empty()) continue;
-    if (!written[static_cast<size_t>(plan_.grid[id][0])]) continue;
-    if (info.shadow_of < 0)
-      mutated.insert(info.name);
-    else
-      refreshed.insert(plan_.program.tensors[static_cast<size_t>(info.shadow_of)].name);
-  }
-  std::set_difference(mutated.begin(), mutated.end(), refreshed.begin(), refreshed.end(),
-                      std::back_inserter(mutated_without_shadow_));
-  build_layouts();
-  build_sets();
-  records_.resize(static_cast<size_t>(session_.engine().workers()));
-}
-
-Executor::~Executor() {
-  wait();
-  session_.deactivate(this);
-  for (auto& set : sets_) {
-    set->tasks.reset();
-    for (BufferId buffer : set->buffers)
-      if (buffer >= 0) session_.engine().remove_buffer(buffer);
-  }
-  for (BufferId buffer : intermediates_)
-    if (buffer >= 0) session_.engine().remove_buffer(buffer);
-}
-
-// Every stage's tiles as views whose data come from the task's accesses or from scratch.
-void Executor::build_layouts() {
-  for (const Task& task : plan_.tasks) {
-    TaskLayout& layout = layouts_.emplace_back();
-    std::vector<int> buffers;  // in the order of first use; build_sets lists the accesses alike
-    std::vector<std::pair<TileId, int64_t>> scratch_at;
-    for (const Stage& stage : task.stages) {
-      auto& sources = layout.stages.emplace_back();
-      for (const Access& access : stage.accesses) {
-        const Tile& tile = plan_.tiles[static_cast<size_t>(access.tile)];
-        TileView view{nullptr, tile.dtype, tile.rows, tile.cols, tile.row0, tile.col0};
-        if (tile.residence == Residence::scratch) {
-          auto known = std::find_if(scratch_at.begin(), scratch_at.end(),
-                                    [&](auto& at) { return at.first == access.tile; });
-          if (known == scratch_at.end()) {
-            known = scratch_at.insert(scratch_at.end(), {access.tile, layout.scratch_bytes});
-            layout.scratch_bytes += (tile.bytes() + 63) / 64 * 64;
-          }
-          view.data =
-              reinterpret_cast<void*>(known->second);  // NOLINT(performance-no-int-to-ptr): an offset for now
-          sources.push_back({-1, view});
-          continue;
-        }
-        auto at = std::find(buffers.begin(), buffers.end(), tile.buffer);
-        sources.push_back({static_cast<int>(at - buffers.begin()), view});
-        if (at == buffers.end()) buffers.push_back(tile.buffer);
-      }
-    }
-  }
-}
-
-void Executor::build_sets() {
-  Engine& engine = session_.engine();
-  auto aligned = [](int64_t bytes) { return static_cast<size_t>((bytes + 4095) / 4096 * 4096); };
-  size_t arena = 0, per_set = 0;
-  for (const Buffer& buffer : plan_.buffers) {
-    if (buffer.residence == Residence::intermediate) arena += aligned(buffer.bytes);
-    if (buffer.residence == Residence::input || buffer.residence == Residence::fetch)
-      per_set += aligned(buffer.bytes);
-  }
-  arena_ = Memory(arena);
-  intermediates_.assign(plan_.buffers.size(), -1);
-  std::vector<BufferId> shared(plan_.buffers.size(), -1);
-  size_t at = 0;
-  for (size_t b = 0; b < plan_.buffers.size(); ++b)
-    if (plan_.buffers[b].residence == Residence::intermediate) {
-      shared[b] = intermediates_[b] = engine.add_buffer(arena_.data() + at, aligned(plan_.buffers[b].bytes));
-      at += aligned(plan_.buffers[b].bytes);
-    }
-  for (size_t id = 0; id < plan_.program.tensors.size(); ++id)
-    if (plan_.program.tensors[id].kind == TensorInfo::Kind::variable) {
-      for (size_t k = 0; k < plan_.grid[id].size(); ++k)
-        shared[static_cast<size_t>(plan_.tiles[static_cast<size_t>(plan_.grid[id][k])].buffer)] =
-            session_.variable(plan_.program.tensors[id].name).buffers[k];
-    }
-
-  for (size_t t = 0; t < plan_.tasks.size(); ++t)
-    if (plan_.tasks[t].n_before == 0) sources_.push_back(static_cast<int>(t));
-
-  for (auto& slot : sets_) {
-    slot = std::make_unique<Set>();
-    Set& set = *slot;
-    set.missing = std::vector<std::atomic<int>>(plan_.tasks.size());
-    set.memory = Memory(per_set);
-    set.data.assign(plan_.buffers.size(), nullptr);
-    set.buffers.assign(plan_.buffers.size(), -1);
-    std::vector<BufferId> buffers = shared;
-    size_t from = 0;
-    for (size_t b = 0; b < plan_.buffers.size(); ++b) {
-      const Residence residence = plan_.buffers[b].residence;
-      if (residence != Residence::input && residence != Residence::fetch) continue;
-      set.data[b] = set.memory.data() + from;
-      buffers[b] = set.buffers[b] = engine.add_buffer(set.data[b], aligned(plan_.buffers[b].bytes));
-      from += aligned(plan_.buffers[b].bytes);
-    }
-    std::vector<EngineTask> tasks;
-    for (const Task& task : plan_.tasks) {
-      EngineTask& prepared = tasks.emplace_back();
-      prepared.priority = task.priority;
-      prepared.flops = task.flops;
-      prepared.bytes = task.bytes;
-      prepared.name = task.external() ? "external" : task.stages[0].kernel->name.data();
-      for (const Stage& stage : task.stages)
-        for (const Access& access : stage.accesses) {
-          const Tile& tile = plan_.tiles[static_cast<size_t>(access.tile)];
-          if (tile.residence == Residence::scratch) continue;
-          const BufferId buffer = buffers[static_cast<size_t>(tile.buffer)];
-          auto known = std::find_if(prepared.accesses.begin(), prepared.accesses.end(),
-                                    [&](const EngineAccess& a) { return a.buffer == buffer; });
-          if (known == prepared.accesses.end())
-            prepared.accesses.push_back({buffer, access.mode});
-          else if (known->mode == Mode::read && access.mode != Mode::read)
-            known->mode = Mode::update;
-        }
-    }
-    set.runner = std::make_unique<Runner>(*this, set);
-    set.tasks = engine.prepare(std::move(tasks), *set.runner);
-  }
-}
-
 Executor::Step Executor::run(std::span<const Feed> feeds) {
+  check_feeds(feeds);
   session_.activate(this);
-  for (auto& [name, variable] : session_.variables_)
-    if (variable.stale) session_.refresh(variable);
-  for (const std::string& name : mutated_without_shadow_) session_.mark_stale(name);
+  for (const std::string& name : shadows_) session_.refresh(name);
+  for (const std::string& name : changed_variables_) session_.mark_stale(name, refreshed_);
   const int64_t step = started_;
   wait_for(step - steps_in_flight);
   Set& set = *sets_[step % step_sets];
-  collect(set);
+  Set& later = *sets_[(step + 1) % step_sets];
   if (failed_) {
     wait();
     std::rethrow_exception(problem_);
   }
   feed(set, feeds);
 
-  Set& later =
-      *sets_[(step + 1) % step_sets];  // its last step is over, and nobody has decremented for the next
   auto reset = [&](Set& fresh, bool first) {
     for (size_t t = 0; t < plan_.tasks.size(); ++t) {
       const Task& task = plan_.tasks[t];
@@ -218,7 +70,7 @@ Executor::Step Executor::run(std::span<const Feed> feeds) {
     }
   };
   if (step == 0) reset(set, true);
-  if (step > 0) collect(later);
+  collect(later);
   reset(later, false);
   set.remaining = static_cast<int>(plan_.tasks.size());
   set.result = Step();
@@ -237,90 +89,66 @@ Executor::Step Executor::run(std::span<const Feed> feeds) {
   return result;
 }
 
-void Executor::feed(Set& set, std::span<const Feed> feeds) {
-  for (size_t id = 0; id < plan_.program.tensors.size(); ++id) {
-    const TensorInfo& info = plan_.program.tensors[id];
-    if (info.kind != TensorInfo::Kind::input || plan_.grid[id].empty()) continue;
-    auto found = std::find_if(feeds.begin(), feeds.end(),
-                              [&](const Feed& f) { return f.tensor.id == static_cast<int>(id); });
-    if (found == feeds.end()) throw error("run: input '{}' is not fed", info.name);
-    if (static_cast<int64_t>(found->bytes) != info.type.bytes())
-      throw error("run: input '{}' is {} of {} ({} bytes), not {} bytes", info.name,
-                  to_string(info.type.shape), name_of(info.type.dtype), info.type.bytes(), found->bytes);
-    const Shape& shape = info.type.shape;
-    std::vector<std::byte*> tiles;
-    for (TileId tile : plan_.grid[id]) {
-      const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer);
-      tiles.push_back(set.data[buffer]);
-      session_.engine().acquire(set.buffers[buffer], Mode::write);
-    }
-    scatter({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
-             shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
-             {}},
-            size_of(info.type.dtype), found->data, tiles);
-    for (TileId tile : plan_.grid[id])
-      session_.engine().release(
-          set.buffers[static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer)]);
-  }
-}
-
 void Executor::release(Set& set, int task) {
   if (set.missing[static_cast<size_t>(task)].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   if (!plan_.tasks[static_cast<size_t>(task)].external()) return set.tasks->submit(task);
-  if (external_ && !failed_) return external_(task, [this, &set, task] { finished(set, task); });
-  if (!failed_)
-    fail(std::make_exception_ptr(
-        failure("{}: nobody completes external tasks", plan_.tasks[static_cast<size_t>(task)].label)));
-  finished(set, task);
+  auto over = std::make_shared<std::atomic<bool>>(false);
+  auto done = [this, &set, task, over] {
+    if (!over->exchange(true)) finished(set, task);
+  };
+  if (failed_) return done();
+  try {
+    if (!external_) throw failure("nobody completes tasks from outside; see on_external()");
+    external_(task, done);
+  } catch (...) {
+    fail(plan_.tasks[static_cast<size_t>(task)].label);
+    done();
+  }
 }
 
 void Executor::execute(Set& set, int task, int worker, void* const* pointers) noexcept {
   if (failed_.load(std::memory_order_relaxed)) return;
   const Task& what = plan_.tasks[static_cast<size_t>(task)];
-  const TaskLayout& layout = layouts_[static_cast<size_t>(task)];
-  thread_local std::vector<std::byte> local;
-  if (static_cast<int64_t>(local.size()) < layout.scratch_bytes + 64)
-    local.resize(static_cast<size_t>(layout.scratch_bytes + 64));
-  std::byte* const base = local.data() + (64 - reinterpret_cast<uintptr_t>(local.data()) % 64) % 64;
-  TileView views[64];
-  std::vector<TileView> many;
-  for (size_t s = 0; s < what.stages.size(); ++s) {
-    const Stage& stage = what.stages[s];
-    const auto& sources = layout.stages[s];
-    TileView* view = views;
-    if (sources.size() > std::size(views)) {
-      many.resize(sources.size());
-      view = many.data();
-    }
-    for (size_t k = 0; k < sources.size(); ++k) {
-      view[k] = sources[k].view;
-      view[k].data = sources[k].pointer >= 0 ? pointers[sources[k].pointer]
-                                             : base + reinterpret_cast<intptr_t>(sources[k].view.data);
-      if (options_.poison && stage.accesses[k].mode == Mode::write)
-        std::memset(view[k].data, 0xff, static_cast<size_t>(view[k].size()) * size_of(view[k].dtype));
-    }
-    const int64_t begin = options_.record ? now_ns() : 0;
-    try {
-      stage.kernel->cpu({{view, sources.size()}, stage.op.get(), stage.params});
-      if (options_.check_finite) check(stage, {view, sources.size()});
-    } catch (const std::exception& problem) {
-      release_scratch();
-      return fail(std::make_exception_ptr(failure("{}: {}", stage.label, problem.what())));
-    }
+  size_t s = 0;
+  try {
+    std::byte* const base = task_scratch(layouts_[static_cast<size_t>(task)].scratch_bytes);
+    for (; s < what.stages.size(); ++s) execute_stage(set, task, s, worker, pointers, base);
+  } catch (...) {
     release_scratch();
-    if (options_.record)
-      records_[static_cast<size_t>(worker)].push_back(
-          {set.step, task, static_cast<int>(s), worker, begin, now_ns()});
+    fail(what.stages[s].label);
   }
 }
 
-void Executor::check(const Stage& stage, std::span<const TileView> views) const {
-  for (size_t k = 0; k < views.size(); ++k) {
-    if (stage.accesses[k].mode == Mode::read || !is_float(views[k].dtype)) continue;
-    bool finite = true;
-    for_each_value(views[k], [&](float x) { finite = finite && std::isfinite(x); });
-    if (!finite) throw failure("a value is not finite");
+void Executor::execute_stage(Set& set, int task, size_t s, int worker, void* const* pointers,
+                             std::byte* base) {
+  const Stage& stage = plan_.tasks[static_cast<size_t>(task)].stages[s];
+  const auto& sources = layouts_[static_cast<size_t>(task)].stages[s];
+  TileView few[64];
+  std::vector<TileView> many;
+  TileView* view = few;
+  if (sources.size() > std::size(few)) {
+    many.resize(sources.size());
+    view = many.data();
   }
+  for (size_t k = 0; k < sources.size(); ++k) {
+    view[k] = sources[k].view;
+    view[k].data = sources[k].pointer >= 0 ? pointers[sources[k].pointer]
+                                           : base + reinterpret_cast<intptr_t>(sources[k].view.data);
+    if (options_.poison && stage.accesses[k].mode == Mode::write)
+      std::memset(view[k].data, 0xff, static_cast<size_t>(view[k].size()) * size_of(view[k].dtype));
+  }
+  const int64_t begin = options_.record ? now_ns() : 0;
+  stage.kernel->cpu({{view, sources.size()}, stage.op.get(), stage.params});
+  if (options_.check_finite) check(stage, {view, sources.size()});
+  release_scratch();
+  if (options_.record)
+    records_[static_cast<size_t>(worker)].push_back(
+        {set.step, task, static_cast<int>(s), worker, begin, now_ns()});
+}
+
+void Executor::check(const Stage& stage, std::span<const TileView> views) {
+  for (size_t k = 0; k < views.size(); ++k)
+    if (stage.accesses[k].mode != Mode::read && !all_finite(views[k])) throw failure("a value is not finite");
 }
 
 void Executor::finished(Set& set, int task) noexcept {
@@ -334,7 +162,16 @@ void Executor::finished(Set& set, int task) noexcept {
   changed_.notify_all();
 }
 
-void Executor::fail(std::exception_ptr problem) {
+// Keeps the exception in flight, under the label of what it came from; the first one wins.
+void Executor::fail(const std::string& label) noexcept {
+  std::exception_ptr problem;
+  try {
+    throw;
+  } catch (const std::exception& what) {
+    problem = std::make_exception_ptr(failure("{}: {}", label, what.what()));
+  } catch (...) {
+    problem = std::make_exception_ptr(failure("{}: failed", label));
+  }
   std::lock_guard lock(mutex_);
   if (failed_) return;
   problem_ = std::move(problem);
@@ -355,86 +192,6 @@ void Executor::wait() {
 void Executor::clear_records() {
   for (auto& list : records_) list.clear();
   step_starts_.clear();
-}
-
-// Copies a finished step's fetches out of the set that the next one will use.
-void Executor::collect(Set& set) {
-  if (!set.result.values_ || !set.result.values_->empty()) return;
-  for (int id : plan_.program.fetches) {
-    const TensorInfo& info = plan_.program.tensors[static_cast<size_t>(id)];
-    std::vector<std::byte> whole(static_cast<size_t>(info.type.bytes()));
-    std::vector<std::byte*> tiles;
-    for (TileId tile : plan_.grid[static_cast<size_t>(id)]) {
-      const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer);
-      tiles.push_back(set.data[buffer]);
-      if (tiles.back()) session_.engine().acquire(set.buffers[buffer], Mode::read);
-    }
-    const Shape& shape = info.type.shape;
-    if (tiles[0])
-      gather({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
-              shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
-              {}},
-             size_of(info.type.dtype), tiles, whole.data());
-    for (TileId tile : plan_.grid[static_cast<size_t>(id)])
-      if (const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer);
-          set.data[buffer])
-        session_.engine().release(set.buffers[buffer]);
-    set.result.values_->push_back(std::move(whole));
-  }
-}
-
-void Executor::Step::wait() const {
-  executor_->wait_for(index_);
-  if (executor_->failed_) {
-    executor_->wait();
-    std::rethrow_exception(executor_->problem_);
-  }
-  Set& set = *executor_->sets_[index_ % step_sets];
-  if (set.step == index_) executor_->collect(set);
-}
-
-namespace {
-
-template <class T, class S>
-std::vector<T> converted(const std::vector<std::byte>& bytes) {
-  std::vector<T> values(bytes.size() / sizeof(S));
-  for (size_t i = 0; i < values.size(); ++i) {
-    S stored;
-    std::memcpy(&stored, bytes.data() + i * sizeof(S), sizeof(S));
-    values[i] = static_cast<T>(stored);
-  }
-  return values;
-}
-
-size_t fetch_index(const Plan& plan, Tensor tensor) {
-  const auto& fetches = plan.program.fetches;
-  auto found = std::find(fetches.begin(), fetches.end(), tensor.id);
-  if (found == fetches.end())
-    throw error("'{}' is not fetched: call graph.fetch() before the plan is made", tensor.name());
-  return static_cast<size_t>(found - fetches.begin());
-}
-
-}  // namespace
-
-std::vector<float> Executor::Step::get(Tensor tensor) const {
-  wait();
-  const std::vector<std::byte>& bytes = (*values_)[fetch_index(executor_->plan_, tensor)];
-  switch (tensor.dtype()) {
-    case DType::f32:
-      return converted<float, float>(bytes);
-    case DType::bf16:
-      return converted<float, bf16>(bytes);
-    case DType::i32:
-      return converted<float, int32_t>(bytes);
-    case DType::f16:
-      break;
-  }
-  throw error("fetches of {} are not read back yet", name_of(tensor.dtype()));
-}
-
-std::vector<int32_t> Executor::Step::get_i32(Tensor tensor) const {
-  wait();
-  return converted<int32_t, int32_t>((*values_)[fetch_index(executor_->plan_, tensor)]);
 }
 
 }  // namespace tessera

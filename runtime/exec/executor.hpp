@@ -3,7 +3,7 @@
 //
 // Every task counts its missing predecessors, those of its own step and those of the step before. Whoever
 // finishes a task decrements its successors and submits the ones that reach zero, so steps overlap without
-// anyone waiting.
+// anyone waiting, as long as the caller starts the next step before it looks at what the last one gave.
 #pragma once
 
 #include <atomic>
@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,10 +25,15 @@ struct Feed {
   Tensor tensor;
   const void* data;
   size_t bytes;
+  std::optional<DType> dtype = {};  // where the values' type says it
 
   template <class T>
   Feed(Tensor t, const std::vector<T>& values)
-      : tensor(t), data(values.data()), bytes(values.size() * sizeof(T)) {}
+      : tensor(t), data(values.data()), bytes(values.size() * sizeof(T)) {
+    if (std::is_same_v<T, float>) dtype = DType::f32;
+    if (std::is_same_v<T, int32_t>) dtype = DType::i32;
+    if (std::is_same_v<T, bf16>) dtype = DType::bf16;
+  }
 };
 
 // When a stage ran, for traces. Times are std::chrono::steady_clock's nanoseconds.
@@ -47,9 +53,10 @@ struct ExecutorOptions {
   bool poison = false;  // fill what a task is about to write with NaN: finds wrong access modes and lifetimes
 };
 
+// Driven by one thread at a time; that thread also drives the session.
 class Executor {
  public:
-  // A step that was started.
+  // A step that was started. Valid while its executor lives.
   class Step {
    public:
     void wait() const;                            // rethrows the first failure
@@ -70,15 +77,15 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  // Starts one step; waits only while two are still running.
+  // Starts one step; waits only while two are still running. Rethrows the first failure of an earlier one.
   Step run(std::span<const Feed> feeds = {});
   Step run(std::initializer_list<Feed> feeds) {
     return run(std::span<const Feed>(feeds.begin(), feeds.size()));
   }
   void wait();  // for all steps; does not throw
 
-  // Tasks completed from outside (a message arrived): `handler` is told when one is ready and calls `done`,
-  // from any thread, when it is over.
+  // Tasks completed from outside (a message arrived): `handler` is told when one is ready and calls `done`
+  // once, from any thread, when it is over; also when something else has failed meanwhile.
   void on_external(std::function<void(int task, std::function<void()> done)> handler) {
     external_ = std::move(handler);
   }
@@ -105,21 +112,22 @@ class Executor {
 
   void build_layouts();
   void build_sets();
-  void start(int64_t step);
   void release(Set& set, int task);
   void execute(Set& set, int task, int worker, void* const* pointers) noexcept;
+  void execute_stage(Set& set, int task, size_t stage, int worker, void* const* pointers, std::byte* scratch);
   void finished(Set& set, int task) noexcept;
-  void complete(int64_t step);
-  void fail(std::exception_ptr problem);
+  void fail(const std::string& label) noexcept;
   void wait_for(int64_t step);
   void collect(Set& set);
+  void check_feeds(std::span<const Feed> feeds) const;
   void feed(Set& set, std::span<const Feed> feeds);
-  void check(const Stage& stage, std::span<const TileView> views) const;
+  static void check(const Stage& stage, std::span<const TileView> views);
 
   Session& session_;
   Plan plan_;
   ExecutorOptions options_;
-  std::vector<std::string> mutated_without_shadow_;  // variables whose shadows the plan leaves stale
+  std::vector<std::string> changed_variables_, shadows_,
+      refreshed_;  // shadows used; of these, the ones updated
   Memory arena_;
   std::vector<BufferId> intermediates_;  // engine's buffer per plan buffer, -1 elsewhere
   std::vector<TaskLayout> layouts_;

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/exec/session.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -83,51 +84,60 @@ void Session::deactivate(Executor* executor) {
   if (active_ == executor) active_ = nullptr;
 }
 
-void Session::mark_stale(const std::string& changed) {
+void Session::mark_stale(const std::string& changed, std::span<const std::string> except) {
   for (auto& [name, variable] : variables_)
-    if (variable.shadow_of == changed) variable.stale = true;
+    if (variable.shadow_of == changed && std::find(except.begin(), except.end(), name) == except.end())
+      variable.stale = true;
 }
 
+// All checks come first, so that a plan that does not fit leaves nothing behind.
 void Session::bind(const Plan& plan) {
-  for (size_t id = 0; id < plan.program.tensors.size(); ++id) {
-    const TensorInfo& info = plan.program.tensors[id];
-    if (info.kind != TensorInfo::Kind::variable || plan.grid[id].empty()) continue;
-    const Shape& shape = info.type.shape;
-    const Cuts rows = shape.rank() > 0 ? plan.tiling.cuts(shape[0]) : Cuts(1);
-    const Cuts cols = shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1);
-    if (auto known = variables_.find(info.name); known != variables_.end()) {
-      const Variable& variable = known->second;
-      if (!variable.type.shape.same_sizes(shape) || variable.type.dtype != info.type.dtype)
-        throw error("variable '{}' is {} in this session, the plan wants {}", info.name,
-                    to_string(variable.type.shape), to_string(shape));
-      if (variable.rows != rows || variable.cols != cols)
-        throw error("variable '{}' is cut otherwise in this session; plans over it must share its tiling",
-                    info.name);
-      continue;
+  auto for_each_variable = [&](auto f) {
+    for (size_t id = 0; id < plan.program.tensors.size(); ++id) {
+      const TensorInfo& info = plan.program.tensors[id];
+      if (info.kind != TensorInfo::Kind::variable || plan.grid[id].empty()) continue;
+      const Shape& shape = info.type.shape;
+      f(info, shape.rank() > 0 ? plan.tiling.cuts(shape[0]) : Cuts(1),
+        shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1));
     }
-    if (info.shadow_of >= 0) {
-      const TensorInfo& base = plan.program.tensors[static_cast<size_t>(info.shadow_of)];
-      if (!variables_.contains(base.name)) {
-        Variable& created = variables_[base.name];
-        created.type = base.type;
-        created.rows = rows;
-        created.cols = cols;
-        initialise(base, created);
-      }
-    }
-    Variable& created = variables_[info.name];
-    created.type = info.type;
-    created.rows = rows;
-    created.cols = cols;
-    if (info.shadow_of >= 0) {
-      created.shadow_of = plan.program.tensors[static_cast<size_t>(info.shadow_of)].name;
-      created.stale = true;
-    }
-    initialise(info, created);
-  }
+  };
+  for_each_variable(
+      [&](const TensorInfo& info, const Cuts& rows, const Cuts& cols) { check(info, rows, cols); });
+  for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols) {
+    if (info.shadow_of >= 0) create(plan.program.tensors[static_cast<size_t>(info.shadow_of)], rows, cols);
+    create(info, rows, cols);
+    if (info.shadow_of < 0) return;
+    Variable& shadow = variables_[info.name];
+    if (shadow.shadow_of.empty()) shadow.stale = true;
+    shadow.shadow_of = plan.program.tensors[static_cast<size_t>(info.shadow_of)].name;
+  });
 }
 
-void Session::initialise(const TensorInfo& info, Variable& variable) {
+void Session::check(const TensorInfo& info, const Cuts& rows, const Cuts& cols) const {
+  auto known = variables_.find(info.name);
+  if (known == variables_.end()) return;
+  const Variable& variable = known->second;
+  if (!variable.type.shape.same_sizes(info.type.shape) || variable.type.dtype != info.type.dtype)
+    throw error("variable '{}' is {} of {} in this session, the plan wants {} of {}", info.name,
+                to_string(variable.type.shape), name_of(variable.type.dtype), to_string(info.type.shape),
+                name_of(info.type.dtype));
+  if (variable.rows != rows || variable.cols != cols)
+    throw error(
+        "variable '{}' is cut {} by {} in this session, the plan cuts it {} by {}; give both one tiling",
+        info.name, variable.rows.to_string(), variable.cols.to_string(), rows.to_string(), cols.to_string());
+}
+
+void Session::create(const TensorInfo& info, const Cuts& rows, const Cuts& cols) {
+  auto [at, fresh] = variables_.try_emplace(info.name);
+  if (!fresh) return;
+  at->second.type = info.type;
+  at->second.rows = rows;
+  at->second.cols = cols;
+  initialise(info);
+}
+
+void Session::initialise(const TensorInfo& info) {
+  Variable& variable = variables_.at(info.name);
   const size_t element = size_of(info.type.dtype);
   size_t bytes = 0;
   std::vector<size_t> offsets;
@@ -204,11 +214,11 @@ void Session::set(const std::string& name, std::span<const float> values) {
   write(name, stored.data());
 }
 
-void Session::refresh(Variable& shadow) {
-  const std::vector<float> values = get(shadow.shadow_of);
-  for (auto& [name, variable] : variables_)
-    if (&variable == &shadow) set(name, values);
-  shadow.stale = false;
+void Session::refresh(const std::string& shadow) {
+  Variable& v = variable(shadow);
+  if (!v.stale) return;
+  set(shadow, get(v.shadow_of));
+  v.stale = false;
 }
 
 }  // namespace tessera

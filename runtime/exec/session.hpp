@@ -64,13 +64,15 @@ class Session {
     bool stale = false;     // a shadow whose variable changed
   };
 
-  void bind(const Plan& plan);        // creates what the plan needs; throws where cuts disagree
-  void activate(Executor* executor);  // one plan runs at a time; also refreshes stale shadows
+  void bind(const Plan& plan);  // creates what the plan needs; throws where cuts disagree
+  void check(const TensorInfo& info, const Cuts& rows, const Cuts& cols) const;
+  void create(const TensorInfo& info, const Cuts& rows, const Cuts& cols);
+  void activate(Executor* executor);  // one plan runs at a time
   void deactivate(Executor* executor);
-  void mark_stale(const std::string& changed);
+  void mark_stale(const std::string& changed, std::span<const std::string> except = {});
   Variable& variable(const std::string& name);
-  void initialise(const TensorInfo& info, Variable& variable);
-  void refresh(Variable& shadow);
+  void initialise(const TensorInfo& info);
+  void refresh(const std::string& shadow);  // where it is stale
 
   std::unique_ptr<Engine> engine_;
   uint64_t seed_;

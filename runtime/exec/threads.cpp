@@ -1,5 +1,6 @@
 // The in-process engine: a pool of threads that take the most urgent ready task. For tests and sanitizers.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <queue>
@@ -7,6 +8,7 @@
 
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
+#include "runtime/core/text.hpp"
 #include "runtime/exec/engine.hpp"
 
 namespace tessera {
@@ -121,9 +123,13 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
   if (checked.workers == 0) checked.workers = cores;
   if (checked.workers < 0 || checked.workers > cores)
     throw error("workers = {}: this machine has {} cores; ask for 1 to {}", checked.workers, cores, cores);
-  if (checked.engine == "threads") return make_thread_engine(checked.workers);
-  if (checked.engine == "starpu") return make_starpu_engine(checked);
-  throw error("engine '{}' is not known; use starpu or threads", checked.engine);
+  if (checked.engine != "starpu" && checked.engine != "threads")
+    throw error("engine {} is not known; use starpu or threads", shown(checked.engine));
+  const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  if (std::find(known.begin(), known.end(), checked.scheduler) == known.end())
+    throw error("scheduler {} is not known{}", shown(checked.scheduler), suggestion(checked.scheduler, known));
+  return checked.engine == "threads" ? make_thread_engine(checked.workers) : make_starpu_engine(checked);
 }
 
 }  // namespace tessera

@@ -30,6 +30,9 @@ class TileNames {
         known_.emplace(tiles[k], std::move(name));  // the first tensor keeps what others take over
       }
     }
+    for (size_t k = 0; k < plan.fetched.size(); ++k)  // copies of variables; others have their names
+      for (TileId id : plan.fetched[k])
+        known_.emplace(id, "fetch " + name_of_tensor(plan.program, plan.program.fetches[k]));
   }
 
   std::string operator()(TileId id) {

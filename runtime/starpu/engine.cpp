@@ -8,12 +8,11 @@
 #include <starpu.h>
 #include <starpu_scheduler.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <thread>
 
 #include "runtime/core/error.hpp"
-#include "runtime/core/text.hpp"
 
 namespace tessera {
 namespace {
@@ -52,19 +51,30 @@ double nominal_cost(struct starpu_task* task, struct starpu_perfmodel_arch*, uns
   return task->flops / 50e3 + 2;  // µs, until devices of unlike speed need better
 }
 
+// One for all tasks. StarPU keeps a pointer to the model until it shuts down, so both live with the engine.
+struct Codelet {
+  starpu_perfmodel model{};
+  starpu_codelet codelet{};
+
+  Codelet() {
+    model.type = STARPU_PER_ARCH;
+    model.arch_cost_function = nominal_cost;
+    model.symbol = "tessera";
+    starpu_codelet_init(&codelet);
+    codelet.cpu_funcs[0] = run_on_cpu;
+    codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
+    codelet.name = "tessera";
+    codelet.model = &model;
+  }
+  Codelet(const Codelet&) = delete;
+  Codelet& operator=(const Codelet&) = delete;
+};
+
 class StarpuTasks final : public TaskSet {
  public:
-  StarpuTasks(const std::vector<starpu_data_handle_t>& handles, std::vector<EngineTask> tasks,
-              TaskRunner& runner)
+  StarpuTasks(Codelet& codelet, const std::vector<starpu_data_handle_t>& handles,
+              std::vector<EngineTask> tasks, TaskRunner& runner)
       : described_(std::move(tasks)) {
-    model_.type = STARPU_PER_ARCH;
-    model_.arch_cost_function = nominal_cost;
-    model_.symbol = "tessera";
-    starpu_codelet_init(&codelet_);
-    codelet_.cpu_funcs[0] = run_on_cpu;
-    codelet_.nbuffers = STARPU_VARIABLE_NBUFFERS;
-    codelet_.name = "tessera";
-    codelet_.model = &model_;
     tasks_.resize(described_.size());
     calls_.resize(described_.size());
     handles_.resize(described_.size());
@@ -75,7 +85,7 @@ class StarpuTasks final : public TaskSet {
       calls_[t] = {&runner, static_cast<int>(t), static_cast<int>(from.accesses.size())};
       starpu_task* task = &tasks_[t];
       starpu_task_init(task);
-      task->cl = &codelet_;
+      task->cl = &codelet.codelet;
       task->cl_arg = &calls_[t];
       task->callback_func = finished;
       task->callback_arg = &calls_[t];
@@ -103,6 +113,8 @@ class StarpuTasks final : public TaskSet {
   ~StarpuTasks() override {
     for (size_t t = 0; t < tasks_.size(); ++t) {
       await_termination(t);
+      free(tasks_[t].dyn_interfaces);
+      tasks_[t].dyn_interfaces = nullptr;
       tasks_[t].dyn_handles = nullptr;  // ours, not StarPU's to free
       tasks_[t].dyn_modes = nullptr;
       starpu_task_clean(&tasks_[t]);
@@ -112,6 +124,8 @@ class StarpuTasks final : public TaskSet {
   void submit(int task) override {
     const auto t = static_cast<size_t>(task);
     await_termination(t);
+    free(tasks_[t].dyn_interfaces);  // every submission allocates them anew
+    tasks_[t].dyn_interfaces = nullptr;
     submitted_[t] = 1;
     if (int problem = starpu_task_submit(&tasks_[t]); problem != 0)
       std::abort();  // no worker for a CPU task: our bug
@@ -125,8 +139,6 @@ class StarpuTasks final : public TaskSet {
   }
 
   std::vector<EngineTask> described_;
-  starpu_perfmodel model_{};
-  starpu_codelet codelet_{};
   std::vector<starpu_task> tasks_;
   std::vector<Call> calls_;
   std::vector<std::vector<starpu_data_handle_t>> handles_;
@@ -134,24 +146,35 @@ class StarpuTasks final : public TaskSet {
   std::vector<char> submitted_;
 };
 
+std::atomic<bool> running{false};  // StarPU exists once in a process
+
 class StarpuEngine final : public Engine {
  public:
   explicit StarpuEngine(const EngineOptions& options) {
+    if (running.exchange(true))
+      throw error("StarPU runs once in a process: end the other session first, or use engine = threads");
     starpu_conf conf;
     starpu_conf_init(&conf);
+    conf.precedence_over_environment_variables = 1;
     conf.ncpus = options.workers;
     conf.ncuda = 0;
     conf.nopencl = 0;
     conf.sched_policy_name = options.scheduler.c_str();
     conf.catch_signals = 0;
+    setenv("STARPU_SCHED", options.scheduler.c_str(), 1);  // takes precedence even so
     setenv("STARPU_SILENT", "1", 0);
-    if (int problem = starpu_init(&conf); problem != 0)
-      throw failure("StarPU does not start with {} CPU workers (error {})", options.workers, problem);
+    const int problem = starpu_init(&conf);
+    const int got = problem == 0 ? workers() : 0;
+    if (got == options.workers) return;
+    if (problem == 0) starpu_shutdown();
+    running = false;
+    throw failure("StarPU starts {} of {} CPU workers (error {})", got, options.workers, problem);
   }
   ~StarpuEngine() override {
     for (starpu_data_handle_t handle : handles_)
       if (handle) starpu_data_unregister(handle);
     starpu_shutdown();
+    running = false;
   }
 
   std::string name() const override { return "starpu"; }
@@ -173,10 +196,11 @@ class StarpuEngine final : public Engine {
   }
   void release(BufferId buffer) override { starpu_data_release(handles_[static_cast<size_t>(buffer)]); }
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
-    return std::make_unique<StarpuTasks>(handles_, std::move(tasks), runner);
+    return std::make_unique<StarpuTasks>(codelet_, handles_, std::move(tasks), runner);
   }
 
  private:
+  Codelet codelet_;
   std::vector<starpu_data_handle_t> handles_;
 };
 
@@ -190,11 +214,6 @@ std::vector<std::string> scheduler_names() {
 }
 
 std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options) {
-  const std::vector<std::string> names = scheduler_names();
-  const std::vector<std::string_view> known(names.begin(), names.end());
-  if (std::find(known.begin(), known.end(), options.scheduler) == known.end())
-    throw error("scheduler {} is not known{}", shown(options.scheduler),
-                suggestion(options.scheduler, known));
   return std::make_unique<StarpuEngine>(options);
 }
 

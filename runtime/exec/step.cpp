@@ -1,0 +1,147 @@
+// What goes into a step and what comes out: feeds and fetches.
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+
+#include "runtime/core/error.hpp"
+#include "runtime/core/f16.hpp"
+#include "runtime/exec/executor_set.hpp"
+
+namespace tessera {
+
+namespace {
+
+const Feed* feed_of(std::span<const Feed> feeds, size_t tensor) {
+  auto found = std::find_if(feeds.begin(), feeds.end(),
+                            [&](const Feed& f) { return f.tensor.id == static_cast<int>(tensor); });
+  return found == feeds.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+// Before anything is started, so that a mistake leaves the executor as it was.
+void Executor::check_feeds(std::span<const Feed> feeds) const {
+  for (const Feed& feed : feeds) {
+    if (!feed.tensor || feed.tensor.graph != plan_.program.graph)
+      throw error("run: a fed tensor is empty or belongs to another graph than the plan");
+    const TensorInfo& info = plan_.program.tensors[static_cast<size_t>(feed.tensor.id)];
+    if (info.kind != TensorInfo::Kind::input) throw error("run: '{}' is fed, but it is no input", info.name);
+    if (static_cast<int64_t>(feed.bytes) != info.type.bytes())
+      throw error("run: input '{}' is {} of {} ({} bytes), not {} bytes", info.name,
+                  to_string(info.type.shape), name_of(info.type.dtype), info.type.bytes(), feed.bytes);
+    if (feed.dtype && *feed.dtype != info.type.dtype)
+      throw error("run: input '{}' is {}, not {}", info.name, name_of(info.type.dtype), name_of(*feed.dtype));
+  }
+  for (size_t id = 0; id < plan_.program.tensors.size(); ++id)
+    if (const TensorInfo& info = plan_.program.tensors[id];
+        info.kind == TensorInfo::Kind::input && !plan_.grid[id].empty() && !feed_of(feeds, id))
+      throw error("run: input '{}' is not fed", info.name);
+}
+
+void Executor::feed(Set& set, std::span<const Feed> feeds) {
+  for (size_t id = 0; id < plan_.program.tensors.size(); ++id) {
+    const TensorInfo& info = plan_.program.tensors[id];
+    if (info.kind != TensorInfo::Kind::input || plan_.grid[id].empty()) continue;
+    const Feed* found = feed_of(feeds, id);
+    const Shape& shape = info.type.shape;
+    std::vector<std::byte*> tiles;
+    for (TileId tile : plan_.grid[id]) {
+      const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer);
+      tiles.push_back(set.data[buffer]);
+      session_.engine().acquire(set.buffers[buffer], Mode::write);
+    }
+    scatter({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
+             shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
+             {}},
+            size_of(info.type.dtype), found->data, tiles);
+    for (TileId tile : plan_.grid[id])
+      session_.engine().release(
+          set.buffers[static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer)]);
+  }
+}
+
+// Copies a finished step's fetches out of the set that a later one will use.
+void Executor::collect(Set& set) {
+  if (!set.result.values_ || !set.result.values_->empty()) return;
+  for (size_t k = 0; k < plan_.fetched.size(); ++k) {
+    const TensorInfo& info = plan_.program.tensors[static_cast<size_t>(plan_.program.fetches[k])];
+    const Shape& shape = info.type.shape;
+    std::vector<std::byte> whole(static_cast<size_t>(info.type.bytes()));
+    std::vector<std::byte*> tiles;
+    std::vector<BufferId> buffers;
+    for (TileId tile : plan_.fetched[k]) {
+      const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer);
+      tiles.push_back(set.data[buffer]);
+      buffers.push_back(set.buffers[buffer]);
+      session_.engine().acquire(buffers.back(), Mode::read);
+    }
+    gather({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
+            shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
+            {}},
+           size_of(info.type.dtype), tiles, whole.data());
+    for (BufferId buffer : buffers) session_.engine().release(buffer);
+    set.result.values_->push_back(std::move(whole));
+  }
+}
+
+void Executor::Step::wait() const {
+  executor_->wait_for(index_);
+  if (executor_->failed_) {
+    executor_->wait();
+    std::rethrow_exception(executor_->problem_);
+  }
+  Set& set = *executor_->sets_[index_ % step_sets];
+  if (set.step == index_) executor_->collect(set);
+}
+
+namespace {
+
+template <class T, class S>
+std::vector<T> converted(const std::vector<std::byte>& bytes) {
+  std::vector<T> values(bytes.size() / sizeof(S));
+  for (size_t i = 0; i < values.size(); ++i) {
+    S stored;
+    std::memcpy(&stored, bytes.data() + i * sizeof(S), sizeof(S));
+    values[i] = static_cast<T>(stored);
+  }
+  return values;
+}
+
+size_t fetch_index(const Plan& plan, Tensor tensor) {
+  if (!tensor || tensor.graph != plan.program.graph)
+    throw error("get: the tensor is empty or belongs to another graph than the plan");
+  const auto& fetches = plan.program.fetches;
+  auto found = std::find(fetches.begin(), fetches.end(), tensor.id);
+  if (found == fetches.end())
+    throw error("'{}' is not fetched: call graph.fetch() before the plan is made", tensor.name());
+  return static_cast<size_t>(found - fetches.begin());
+}
+
+}  // namespace
+
+std::vector<float> Executor::Step::get(Tensor tensor) const {
+  const size_t fetch = fetch_index(executor_->plan_, tensor);
+  wait();
+  const std::vector<std::byte>& bytes = (*values_)[fetch];
+  switch (tensor.dtype()) {
+    case DType::f32:
+      return converted<float, float>(bytes);
+    case DType::bf16:
+      return converted<float, bf16>(bytes);
+    case DType::i32:
+      return converted<float, int32_t>(bytes);
+    case DType::f16:
+      break;
+  }
+  return converted<float, f16>(bytes);
+}
+
+std::vector<int32_t> Executor::Step::get_i32(Tensor tensor) const {
+  const size_t fetch = fetch_index(executor_->plan_, tensor);
+  if (tensor.dtype() != DType::i32)
+    throw error("get_i32: '{}' is {}", tensor.name(), name_of(tensor.dtype()));
+  wait();
+  return converted<int32_t, int32_t>((*values_)[fetch]);
+}
+
+}  // namespace tessera
