@@ -79,12 +79,17 @@ void add_bench_step(CLI::App& bench) {
   command->footer(std::string("  tessera bench step --shape gpt30m --dtype bf16 --json\n\n") + step_keys);
   command->add_option("--shape", arguments->shape, "chargpt, llama17m, gpt30m or gpt2")
       ->capture_default_str();
-  command->add_option("--dtype", arguments->dtype, "f32 or bf16")->capture_default_str();
+  command->add_option("--dtype", arguments->dtype, "f32 or bf16")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"f32", "bf16"}));
   command->add_option("--tiling", arguments->tiling, "As run.tiling")->capture_default_str();
   command->add_option("--scheduler", arguments->scheduler, "As run.scheduler")->capture_default_str();
-  command->add_option("--recompute", arguments->recompute, "none, attention or block")->capture_default_str();
+  command->add_option("--recompute", arguments->recompute, "none, attention or block")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"none", "attention", "block"}));
   command->add_option("--steps", arguments->steps, "Measured steps, after three to warm up")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
   add_workers_option(*command, arguments->workers);
   command->add_flag("--json", arguments->json, "One line of JSON");
   command->callback([arguments] { run(*arguments); });

@@ -88,7 +88,8 @@ int run_command(int argc, char** argv) {
   add_bench(app);
   try {
     app.parse(argc, argv);
-    if (std::fflush(stdout) != 0) return complain(1, "cannot write to standard output");
+    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+      return complain(1, "cannot write to standard output");
     return 0;
   } catch (const CLI::ParseError& problem) {
     if (problem.get_exit_code() == 0) return app.exit(problem);  // --help, --version
