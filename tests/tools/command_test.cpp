@@ -20,7 +20,8 @@ using testing::HasSubstr;
 
 std::vector<std::string> keys_of(const std::string& line) {
   std::vector<std::string> keys;
-  for (const auto& [key, value] : nlohmann::ordered_json::parse(line).items()) keys.push_back(key);
+  const auto parsed = nlohmann::ordered_json::parse(line);
+  for (const auto& [key, value] : parsed.items()) keys.push_back(key);
   return keys;
 }
 

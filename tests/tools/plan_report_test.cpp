@@ -72,14 +72,16 @@ TEST(PlanReport, PatternsHaveTheDependenciesTheyPromise) {
   };
   EXPECT_EQ(most_before(EnginePattern::independent), 0);
   EXPECT_EQ(most_before(EnginePattern::chain), 1);
-  EXPECT_EQ(most_before(EnginePattern::stencil), 3);
+  EXPECT_EQ(most_before(EnginePattern::stencil), 2);  // the neighbours, who waited for the rest
   EXPECT_EQ(report_on(engine_plan(EnginePattern::stencil, 640, 0), ceiling, 2).longest_chain, 10);
 }
 
 TEST(PlanReport, DrawsSmallPlansOnly) {
   const std::string drawing = dot(two_products(DType::f32));
   EXPECT_TRUE(drawing.starts_with("digraph"));
-  EXPECT_EQ(std::count(drawing.begin(), drawing.end(), '['), 8 + 8) << "a bracket per node, one in its label";
+  size_t nodes = 0;
+  for (size_t at = 0; (at = drawing.find("label=", at)) != std::string::npos; ++at) ++nodes;
+  EXPECT_EQ(nodes, 8u);
   size_t edges = 0;
   for (size_t at = 0; (at = drawing.find(" -> ", at)) != std::string::npos; ++at) ++edges;
   EXPECT_GE(edges, 4u);

@@ -35,8 +35,9 @@ inline Outcome run_program(const std::string& arguments, const std::string& befo
   const auto folder = std::filesystem::path(testing::TempDir());
   const auto out = folder / fmt::format("tessera_{}.out", getpid()),
              err = folder / fmt::format("tessera_{}.err", getpid());
-  const int status = std::system(fmt::format("{} '{}' {} >'{}' 2>'{}' </dev/null", before, TESSERA_PROGRAM,
-                                             arguments, out.string(), err.string())
+  // The arguments come last: they may redirect once more.
+  const int status = std::system(fmt::format("{} '{}' >'{}' 2>'{}' </dev/null {}", before, TESSERA_PROGRAM,
+                                             out.string(), err.string(), arguments)
                                      .c_str());
   Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
   std::filesystem::remove(out);

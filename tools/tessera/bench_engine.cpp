@@ -19,7 +19,7 @@ constexpr auto help = R"(Examples:
   tessera bench engine --scheduler lws --scheduler dmdas --pattern stencil --task-us 0 --task-us 100
 
 Tasks with three handles (R, R, RW) run through the executor as a training step's do. Patterns: independent
-tasks; a chain, in which each waits for the one before; a stencil 64 wide, in which each waits for three.
+tasks; a chain, in which each waits for the one before; a stencil 64 wide, in which each waits for its neighbours.
 
 JSON: a line per measurement with the keys
   engine scheduler workers pattern task_us   what was measured
