@@ -2,7 +2,7 @@
 // hold. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "codelets/attention/blocks.hpp"
+#include "codelets/attention/gemm_blocks.hpp"
 #include "codelets/attention/softmax_block.hpp"
 #include "codelets/matmul/gemm.hpp"
 
