@@ -6,11 +6,23 @@
 #include <cmath>
 
 #include "codelets/attention/attention_op.hpp"
+#include "codelets/matmul/gemm.hpp"
 #include "runtime/core/error.hpp"
 #include "runtime/plan/lowering.hpp"
 
 namespace tessera {
 namespace {
+
+bool by_gemm(const TileArgs& args) {
+  const AttentionWay way = args.attributes<AttentionOp>().way;
+  return way == AttentionWay::best ? args[0].dtype == DType::bf16 && bf16_units() : way == AttentionWay::gemm;
+}
+void attention_cpu(const TileArgs& args) {
+  by_gemm(args) ? attention_by_gemm(args) : attention_by_strips(args);
+}
+void attention_backward_cpu(const TileArgs& args) {
+  by_gemm(args) ? attention_backward_by_gemm(args) : attention_backward_by_strips(args);
+}
 
 const Kernel attention_kernel{.name = "attention", .cpu = attention_cpu};
 const Kernel attention_backward_kernel{.name = "attention_backward", .cpu = attention_backward_cpu};
@@ -72,7 +84,7 @@ std::vector<Tensor> Attention::grad(const GradArgs& args) const {
     throw error("attention: its log-sum-exp is for its own gradient, not for a loss");
   std::vector<Tensor> in = {args.in[0], args.in[1], args.out[0], args.out[1], args.d_out[0]};
   if (options.dropout > 0) in.push_back(args.in[2]);
-  return {args.in[0].graph->apply1(std::make_shared<AttentionBackward>(options), std::move(in)), {}, {}};
+  return {args.in[0].graph->apply1(std::make_shared<AttentionBackward>(options, way), std::move(in)), {}, {}};
 }
 
 void Attention::lower(Lowering& to) const {

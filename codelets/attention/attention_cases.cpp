@@ -119,24 +119,27 @@ std::vector<int> repeated(int length, int times) {
 
 struct CaseMaker {
   DType storage;
-  std::vector<Case> cases = {};
+  AttentionWay way;
+  std::vector<Case>& cases;
 
   static Case::Input rng_input() { return {{{2}, DType::i32}, 0, 1, {12345, 7}, false}; }
 
-  Case& forward(std::string name, const AttentionOptions& options, const std::vector<int>& lengths,
-                std::string tiling) {
-    auto op = std::make_shared<Attention>(options);
+  std::string named(std::string name) const { return way == AttentionWay::gemm ? name + ", by gemm" : name; }
+
+  void forward(std::string name, const AttentionOptions& options, const std::vector<int>& lengths,
+               std::string tiling, bool gradient = true) {
+    auto op = std::make_shared<Attention>(options, way);
     const std::vector<double> starts = packed(lengths);
     const Dim rows("rows", static_cast<int64_t>(starts.size()));
     Case made{
-        .name = std::move(name),
+        .name = named(std::move(name)),
         .op = op,
         .inputs = {{{{rows, op->layout().qkv_dim()}, storage}}, {{{rows}, DType::i32}, 0, 1, starts, false}},
         .tiling = std::move(tiling),
-        .sum_length = options.seq};
+        .sum_length = options.seq,
+        .check_gradient = gradient};
     if (options.dropout > 0) made.inputs.push_back(rng_input());
     cases.push_back(std::move(made));
-    return cases.back();
   }
 
   // The same as a case of the backward op, on the o and lse that belong to its qkv.
@@ -157,8 +160,8 @@ struct CaseMaker {
     if (options.dropout > 0) types.push_back(in[2].type);
     for (const TensorType& type : op->infer(types)) out.emplace_back(type);
     op->reference(in, out);
-    auto backward_op = std::make_shared<AttentionBackward>(options);
-    Case made{.name = std::move(name),
+    auto backward_op = std::make_shared<AttentionBackward>(options, way);
+    Case made{.name = named(std::move(name)),
               .op = std::move(backward_op),
               .inputs = {{in[0].type, -1, 1, in[0].values},
                          {in[1].type, 0, 1, starts, false},
@@ -173,10 +176,7 @@ struct CaseMaker {
   }
 };
 
-}  // namespace
-
-std::vector<Case> attention_cases(DType t) {
-  CaseMaker make{t};
+void add_aligned(CaseMaker make) {
   make.forward("plain", {.heads = 2, .head_dim = 16, .seq = 8}, {8, 8}, "");
   make.forward("not causal", {.heads = 2, .head_dim = 16, .causal = false, .seq = 8}, {8, 8}, "");
   make.forward("seq 1", {.heads = 2, .head_dim = 16, .seq = 1}, repeated(1, 9), "rows=4x2,1");
@@ -189,6 +189,9 @@ std::vector<Case> attention_cases(DType t) {
                "rows=32x3|32x2,16x2 heads=1x2");
   make.forward("a window over tiles, not causal", {.heads = 2, .head_dim = 16, .causal = false, .seq = 96},
                {96, 96}, "rows=32x3|32x2,16x2 heads=1x2");
+}
+
+void add_packed(CaseMaker make) {
   make.forward("packed", {.heads = 2, .head_dim = 24, .seq = 40, .aligned = false}, {13, 1, 40, 7, 30, -5},
                "rows=96");
   make.forward("packed over tiles", {.heads = 2, .head_dim = 24, .seq = 50, .aligned = false},
@@ -196,6 +199,9 @@ std::vector<Case> attention_cases(DType t) {
   make.forward("packed over tiles, not causal",
                {.heads = 2, .kv_heads = 1, .head_dim = 24, .causal = false, .seq = 50, .aligned = false},
                {13, 1, 50, 7, -3, 30, 2, -9}, "rows=20x2|20,7|20,28");
+  make.forward("padding in between",
+               {.heads = 1, .head_dim = 20, .causal = false, .seq = 40, .aligned = false},
+               {-9, 3, -14, 40, -1, 12, -30, 8}, "rows=50,30|37");
   make.forward("aligned with padding", {.heads = 2, .head_dim = 16, .seq = 16}, {10, -6, 16, 5, 4, -7},
                "rows=16x3");
   make.forward("only padding", {.heads = 1, .head_dim = 16, .seq = 4}, {-4}, "");
@@ -205,10 +211,11 @@ std::vector<Case> attention_cases(DType t) {
       "dropout over tiles",
       {.heads = 2, .kv_heads = 1, .head_dim = 16, .seq = 45, .aligned = false, .dropout = 0.1f, .stream = 9},
       {9, 45, 17, -2, 40}, "rows=30x2|30,23");
-  make.forward("many keys", {.heads = 1, .head_dim = 128, .seq = 700}, {700}, "rows=350x2").check_gradient =
-      false;
-  make.forward("big", {.heads = 2, .head_dim = 64, .seq = 256}, {256, 256}, "rows=256x2 heads=1x2")
-      .check_gradient = false;
+  make.forward("many keys", {.heads = 1, .head_dim = 128, .seq = 700}, {700}, "rows=350x2", false);
+  make.forward("big", {.heads = 2, .head_dim = 64, .seq = 256}, {256, 256}, "rows=256x2 heads=1x2", false);
+}
+
+void add_backward(CaseMaker make) {
   make.backward("backward", {.heads = 2, .head_dim = 64, .seq = 128}, {128, 128}, "rows=128x2 heads=1x2");
   make.backward("backward over tiles",
                 {.heads = 4, .kv_heads = 2, .head_dim = 40, .seq = 100, .aligned = false, .dropout = 0.2f},
@@ -217,7 +224,18 @@ std::vector<Case> attention_cases(DType t) {
                 {.heads = 2, .head_dim = 32, .causal = false, .seq = 100, .aligned = false},
                 {70, 3, 100, -6, 21}, "rows=64x2|64,8");
   make.backward("backward, many keys", {.heads = 1, .head_dim = 16, .seq = 600}, {600}, "rows=600");
-  return std::move(make.cases);
+}
+
+}  // namespace
+
+std::vector<Case> attention_cases(DType t) {
+  std::vector<Case> cases;
+  for (AttentionWay way : {AttentionWay::strips, AttentionWay::gemm}) {
+    add_aligned({t, way, cases});
+    add_packed({t, way, cases});
+    add_backward({t, way, cases});
+  }
+  return cases;
 }
 
 }  // namespace tessera

@@ -9,10 +9,15 @@
 
 namespace tessera {
 
+// Two ways to the same end: by oneDNN's products of the storage type, or in f32 by products of our own, which
+// waste less on masked keys and small heads. Best is the first for bf16 on CPUs that multiply it themselves.
+enum class AttentionWay : uint8_t { best, gemm, strips };
+
 struct AttentionOp : Op {
   AttentionOptions options;
+  AttentionWay way;
 
-  explicit AttentionOp(const AttentionOptions& o) : options(o) {
+  explicit AttentionOp(const AttentionOptions& o, AttentionWay w = AttentionWay::best) : options(o), way(w) {
     if (options.kv_heads == 0) options.kv_heads = options.heads;
   }
   HeadLayout layout() const { return {options.heads, options.kv_heads, options.head_dim}; }
@@ -60,8 +65,11 @@ struct AttentionBackward final : AttentionOp {
   void reference(HostIn in, HostOut out) const override;
 };
 
-void attention_cpu(const TileArgs& args);
-void attention_backward_cpu(const TileArgs& args);
+void attention_by_gemm(const TileArgs& args);
+void attention_backward_by_gemm(const TileArgs& args);
+void attention_by_strips(const TileArgs& args);
+void attention_backward_by_strips(const TileArgs& args);
+
 std::vector<Case> attention_cases(DType storage);
 
 }  // namespace tessera

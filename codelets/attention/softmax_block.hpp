@@ -11,6 +11,11 @@ namespace tessera {
 
 inline constexpr int64_t max_block_keys = 512;  // the longest row of scores
 
+struct KeySpan {
+  int32_t begin = 0, end = 0;
+};
+inline constexpr int64_t block_strip_rows = 8;
+
 // Scores of `rows` rows against `keys` keys that begin at `key0`. Row r attends to the keys [first[r],
 // last[r]).
 struct ScoreBlock {
@@ -19,6 +24,7 @@ struct ScoreBlock {
   int64_t key0 = 0;
   const int32_t* first = nullptr;
   const int32_t* last = nullptr;
+  const KeySpan* strips = nullptr;  // of every 8 rows, the columns that are read later; null: all of them
   float scale = 1;
   DType dtype =
       DType::f32;  // of the probabilities, which replace the scores, [rows, ld · 4 / size_of(dtype)]
@@ -35,7 +41,7 @@ struct OnlineSoftmax {
   float* largest = nullptr;  // of the unscaled scores
   float* sum = nullptr;      // of exp(scale (score - largest))
   float* acc = nullptr;      // Σ p v, [rows, width]
-  int64_t width = 0;
+  int64_t width = 0, acc_ld = 0;
   bool empty = true;  // no keys so far
 };
 

@@ -5,7 +5,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "codelets/attention/head_products.hpp"
+#include "codelets/attention/gemm_products.hpp"
 #include "codelets/kv_cache/kv_cache_op.hpp"
 #include "codelets/kv_cache/paged_rows.hpp"
 #include "runtime/core/error.hpp"
@@ -74,7 +74,7 @@ struct Paged {
     const std::vector<int32_t> first(static_cast<size_t>(heads), 0),
         last(first.size(), static_cast<int32_t>(n_keys));
     ScoreBlock s = block(heads, first.data(), last.data());
-    OnlineSoftmax state{largest, sum, acc, width, true};
+    OnlineSoftmax state{largest, sum, acc, width, width};
     for (; s.key0 < n_keys; s.key0 += s.keys) {
       s.keys = std::min(n_keys - s.key0, decode_keys);
       s.ld = score_ld(s.keys);
@@ -133,7 +133,7 @@ struct Paged {
     std::memset(q, 0, static_cast<size_t>(s.rows * width) * size_of(type()));
     copy_rows(rows, width, qkv, r, q_col(head), q, type(), width);
     const OnlineSoftmax state{largest + g * max_block_rows, sum + g * max_block_rows,
-                              acc + g * max_block_rows * width, width, s.key0 == 0};
+                              acc + g * max_block_rows * width, width, width, s.key0 == 0};
     times_transposed(s.rows, s.keys, width, {q, width, type()}, {keys, width, type()}, scores, s.ld);
     online_softmax(s, state);
     times(s.rows, width, s.keys, probabilities(s, scores, 0), {values, width, type()}, state.acc, width,

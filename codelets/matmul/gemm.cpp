@@ -49,16 +49,6 @@ struct Library {
   Library() { omp_set_num_threads(1); }  // of this thread: tasks are the parallelism
 };
 
-// Whether this CPU multiplies bf16 itself; otherwise the operands are widened first, which is faster than
-// emulation.
-bool native_bf16() {
-  static const bool native = [] {
-    const auto isa = dnnl::get_effective_cpu_isa();
-    return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
-  }();
-  return native;
-}
-
 Product make_product(const Gemm& g, const dnnl::engine& engine) {
   using Dims = dnnl::memory::dims;
   auto matrix = [](int64_t rows, int64_t cols, int64_t ld, bool transposed, DType type) {
@@ -156,9 +146,17 @@ void multiply_widened(const Gemm& g, const GemmOperands& operands) {
 
 }  // namespace
 
+bool bf16_units() {
+  static const bool native = [] {
+    const auto isa = dnnl::get_effective_cpu_isa();
+    return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
+  }();
+  return native;
+}
+
 void gemm(const Gemm& g, const GemmOperands& operands) {
   const bool f32 = g.a == DType::f32 && g.b == DType::f32 && g.c == DType::f32;
-  const bool native = g.a == DType::bf16 && g.b == DType::bf16 && native_bf16();
+  const bool native = g.a == DType::bf16 && g.b == DType::bf16 && bf16_units();
   if (f32 || native) return multiply(g, operands);
   ScratchScope scope;
   multiply_widened(g, operands);

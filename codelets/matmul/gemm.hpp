@@ -33,4 +33,8 @@ struct GemmOperands {
 
 void gemm(const Gemm& shape, const GemmOperands& operands);
 
+// Whether this CPU multiplies bf16 itself; otherwise gemm widens the operands first, which is faster than
+// emulation.
+bool bf16_units();
+
 }  // namespace tessera

@@ -1,9 +1,9 @@
-// attention on the CPU, backward: probabilities are computed again from the log-sum-exp of each row.
+// attention on the CPU by gemm, backward: probabilities are computed again from the log-sum-exp of each row.
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <cstring>
 
-#include "codelets/attention/head_products.hpp"
+#include "codelets/attention/gemm_products.hpp"
 
 namespace tessera {
 namespace {
@@ -110,7 +110,7 @@ std::vector<QueryTiles> query_tiles(const TileArgs& args, const AttentionBackwar
 
 }  // namespace
 
-void attention_backward_cpu(const TileArgs& args) {
+void attention_backward_by_gemm(const TileArgs& args) {
   const auto& op = args.attributes<AttentionBackward>();
   const HeadLayout layout = op.layout();
   const AttentionWindow window = AttentionWindow::of(args.params);

@@ -3,7 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "codelets/attention/blocks.hpp"
+#include "codelets/attention/gemm_blocks.hpp"
 #include "codelets/attention/softmax_block.hpp"
 #include "codelets/matmul/gemm.hpp"
 

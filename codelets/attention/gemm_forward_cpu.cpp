@@ -1,8 +1,8 @@
-// attention on the CPU, forward.
+// attention on the CPU by gemm, forward: for storage types that the CPU multiplies faster than f32.
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 
-#include "codelets/attention/head_products.hpp"
+#include "codelets/attention/gemm_products.hpp"
 
 namespace tessera {
 namespace {
@@ -29,7 +29,7 @@ struct Forward {
                  .draws = draws,
                  .element = op.first_element(block.row, own.col0 / layout.qkv_unit() * layout.group() + head),
                  .element_step = op.first_element(1, 0)};
-    OnlineSoftmax state{largest, sum, acc, width, true};
+    OnlineSoftmax state{largest, sum, acc, width, width};
     for (int64_t done = 0; done < block.keys; done += s.keys) {
       s.key0 = block.key + done;
       s.keys = std::min(block.keys - done, max_block_keys);
@@ -56,7 +56,7 @@ struct Forward {
 
 }  // namespace
 
-void attention_cpu(const TileArgs& args) {
+void attention_by_gemm(const TileArgs& args) {
   const auto& op = args.attributes<Attention>();
   const HeadLayout layout = op.layout();
   const AttentionWindow window = AttentionWindow::of(args.params);
