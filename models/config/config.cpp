@@ -100,12 +100,14 @@ DataConfig read_data(const ConfigTable& table) {
   return data;
 }
 
+constexpr int64_t max_steps = 1'000'000'000;
+
 void read_optimizer(const ConfigTable& table, TrainConfig& train) {
   table.choose("optimizer", train.optimizer, optimizers);
   table.read("lr", train.lr, 0, 100);
   train.min_lr = train.lr / 10;
   table.read("min_lr", train.min_lr, 0, train.lr);
-  table.read("warmup", train.warmup, 0, train.steps);
+  table.read("warmup", train.warmup, 0, max_steps);  // a run may end while it warms up
   table.choose("schedule", train.schedule, schedules);
   table.read("betas", train.betas, 0, 1);
   for (double beta : train.betas)
@@ -119,7 +121,7 @@ void read_optimizer(const ConfigTable& table, TrainConfig& train) {
 TrainConfig read_train(const ConfigTable& table, const ModelConfig& model) {
   table.require({"steps", "batch", "lr"});
   TrainConfig train;
-  table.read("steps", train.steps, 1, 1'000'000'000);
+  table.read("steps", train.steps, 1, max_steps);
   table.read("batch", train.batch, 1, 1 << 20);
   if (train.batch * model.seq > max_rows)
     table.fail("batch", fmt::format("{} sequences of {} are more than the {} rows a batch may have",
@@ -131,9 +133,9 @@ TrainConfig read_train(const ConfigTable& table, const ModelConfig& model) {
   table.choose("recompute", train.recompute, recomputes);
   table.choose("non_finite", train.non_finite, non_finites);
   table.read("seed", train.seed, 0, INT64_MAX);
-  table.read("checkpoint_every", train.checkpoint_every, 0, 1'000'000'000);
+  table.read("checkpoint_every", train.checkpoint_every, 0, max_steps);
   table.read("keep", train.keep, 1, 1'000'000);
-  table.read("val_every", train.val_every, 0, 1'000'000'000);
+  table.read("val_every", train.val_every, 0, max_steps);
   return train;
 }
 
