@@ -132,8 +132,12 @@ struct Paged {
     s.dtype = type();
     std::memset(q, 0, static_cast<size_t>(s.rows * width) * size_of(type()));
     copy_rows(rows, width, qkv, r, q_col(head), q, type(), width);
-    const OnlineSoftmax state{largest + g * max_block_rows, sum + g * max_block_rows,
-                              acc + g * max_block_rows * width, width, width, s.key0 == 0};
+    const OnlineSoftmax state{largest + g * max_block_rows,
+                              sum + g * max_block_rows,
+                              acc + g * max_block_rows * width,
+                              width,
+                              width,
+                              s.key0 == 0};
     times_transposed(s.rows, s.keys, width, {q, width, type()}, {keys, width, type()}, scores, s.ld);
     online_softmax(s, state);
     times(s.rows, width, s.keys, probabilities(s, scores, 0), {values, width, type()}, state.acc, width,

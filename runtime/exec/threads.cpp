@@ -128,7 +128,8 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
   const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
   const std::vector<std::string_view> known(names.begin(), names.end());
   if (std::find(known.begin(), known.end(), checked.scheduler) == known.end())
-    throw error("scheduler {} is not known{}", shown(checked.scheduler), suggestion(checked.scheduler, known));
+    throw error("scheduler {} is not known{}", shown(checked.scheduler),
+                suggestion(checked.scheduler, known));
   return checked.engine == "threads" ? make_thread_engine(checked.workers) : make_starpu_engine(checked);
 }
 
