@@ -2,6 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/train/metrics.hpp"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -9,18 +15,43 @@
 #include "runtime/core/file.hpp"
 
 namespace tessera {
+namespace {
+
+std::string lines_up_to(const std::filesystem::path& file, int64_t steps) {
+  std::string kept;
+  std::ifstream before(file);
+  for (std::string line; steps > 0 && std::getline(before, line);) {
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    const auto step = json.is_object() ? json.find("step") : json.end();
+    if (step != json.end() && step->is_number_integer() && *step <= steps) kept += line + '\n';
+  }
+  return kept;
+}
+
+}  // namespace
 
 Metrics::Metrics(std::filesystem::path file, int64_t steps) : file_(std::move(file)) {
-  std::string kept;
-  if (steps > 0 && std::filesystem::exists(file_)) {
-    std::ifstream before(file_);
-    for (std::string line; std::getline(before, line);) {
-      const auto json = nlohmann::json::parse(line, nullptr, false);
-      if (json.is_object() && json.value("step", steps + 1) <= steps) kept += line + '\n';
+  write_file(file_, lines_up_to(file_, steps));
+  descriptor_ = ::open(file_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (descriptor_ < 0) throw failure("{}: cannot be written: {}", file_.string(), std::strerror(errno));
+}
+
+Metrics::~Metrics() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void Metrics::append(std::string_view line) {
+  const off_t end = ::lseek(descriptor_, 0, SEEK_END);
+  while (!line.empty()) {
+    const ssize_t put = ::write(descriptor_, line.data(), line.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const int reason = errno;
+      const int cut = end >= 0 ? ::ftruncate(descriptor_, end) : -1;
+      throw failure("{}: not written{}: {}", file_.string(), cut == 0 ? "" : " whole", std::strerror(reason));
     }
+    line.remove_prefix(static_cast<size_t>(put));
   }
-  write_file(file_, kept);
-  stream_.open(file_, std::ios::app);
 }
 
 void Metrics::write(const TrainProgress& p) {
@@ -31,8 +62,11 @@ void Metrics::write(const TrainProgress& p) {
                               {"tokens_per_s", p.tokens_per_s},
                               {"gflops", p.flops_per_s / 1e9}};
   if (p.val_loss) line["val_loss"] = *p.val_loss;
-  stream_ << line.dump() << '\n' << std::flush;
-  if (!stream_) throw failure("{}: cannot be written; is the disk full?", file_.string());
+  append(line.dump() + '\n');
+}
+
+void Metrics::sync() {
+  if (::fsync(descriptor_) != 0) throw failure("{}: not written: {}", file_.string(), std::strerror(errno));
 }
 
 }  // namespace tessera

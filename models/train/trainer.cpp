@@ -5,20 +5,16 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
-#include <nlohmann/json.hpp>
 #include <numbers>
 
 #include "models/checkpoint/folder.hpp"
-#include "models/checkpoint/hf_weights.hpp"
-#include "models/checkpoint/json.hpp"
-#include "models/checkpoint/safetensors.hpp"
-#include "models/config/hf_config.hpp"
 #include "models/data/dataset.hpp"
 #include "models/train/metrics.hpp"
+#include "models/train/output_folder.hpp"
 #include "models/train/plans.hpp"
+#include "models/train/run_state.hpp"
 #include "models/train/training_graph.hpp"
 #include "runtime/core/error.hpp"
-#include "runtime/core/file.hpp"
 #include "runtime/trace/trace.hpp"
 
 namespace tessera {
@@ -46,18 +42,16 @@ class Training {
   };
 
   void announce() const;
-  void restore();
   void start(int64_t index);
   void finish_oldest();
   double evaluate();
   void explain_non_finite(int64_t index);
-  void save_model(const fs::path& folder, bool state);
   void checkpoint(int64_t steps);
 
   Config config_;
   const TrainOptions& options_;
+  OutputFolder folder_;
   Dataset data_;
-  std::optional<Checkpoint> resumed_;
   Session session_;
   TrainingGraph training_;
   Executor trainer_;
@@ -69,44 +63,27 @@ class Training {
   Clock::time_point began_, last_;
 };
 
-Config prepared(Config config, const TrainOptions& options, const Dataset& data,
-                const std::optional<Checkpoint>& resumed) {
-  config.model.vocab = data.vocab;
-  if (options.out.empty()) throw error("train: name the folder for the model with --out");
-  if (resumed) {
-    const auto state =
-        parse_json(read_file(resumed->folder / "trainer.json"), (resumed->folder / "trainer.json").string());
-    config.run.tiling = state.at("tiling").get<std::string>();
-  }
-  return config;
-}
-
 Config for_data(Config config) {  // one batch holds all micro-batches of a step
   config.train.batch *= config.train.accumulate;
   config.train.accumulate = 1;
   return config;
 }
 
-std::optional<Checkpoint> found_checkpoint(const TrainOptions& options) {
-  std::error_code problem;
-  fs::create_directories(options.out / "checkpoints", problem);
-  if (problem)
-    throw error("{}: cannot be made: {}; choose another folder with --out", options.out.string(),
-                problem.message());
-  remove_leftovers(options.out / "checkpoints");
-  return options.resume ? latest_complete(options.out / "checkpoints") : std::nullopt;
+Config prepared(Config config, const Dataset& data, const OutputFolder& folder) {
+  config.model.vocab = data.vocab;
+  return folder.latest() ? resumed_config(std::move(config), *folder.latest()) : config;
 }
 
 Training::Training(Config config, const TrainOptions& options)
     : config_(std::move(config)),
       options_(options),
+      folder_(options.out, options.resume),
       data_(open_dataset(for_data(config_))),
-      resumed_(found_checkpoint(options)),
       session_({.engine = options.engine,
                 .workers = static_cast<int>(config_.run.workers),
                 .scheduler = config_.run.scheduler},
                static_cast<uint64_t>(config_.train.seed)),
-      training_(config_ = prepared(config_, options, data_, resumed_)),
+      training_(config_ = prepared(config_, data_, folder_)),
       trainer_(session_, training_plan(config_, *training_.graph)) {
   if (data_.validation && data_.validation->batches() > 0) {
     evaluation_ = std::make_unique<EvaluationGraph>(
@@ -115,8 +92,11 @@ Training::Training(Config config, const TrainOptions& options)
         session_, evaluation_plan(config_, *evaluation_->graph, trainer_.plan().tiling));
   }
   announce();
-  if (resumed_) restore();
-  metrics_.emplace(options_.out / "metrics.jsonl", now_.step);
+  if (folder_.latest()) {
+    load_run_state(*folder_.latest(), config_, session_);
+    now_.step = folder_.latest()->step;
+  }
+  metrics_.emplace(folder_.path() / "metrics.jsonl", now_.step);
 }
 
 void Training::announce() const {
@@ -130,18 +110,6 @@ void Training::announce() const {
                             plan.variable_bytes() >> 20, plan.intermediate_bytes() >> 20));
   options_.note(fmt::format("tiling = \"{}\"", plan.tiling.to_string()));
   for (const std::string& note : plan.notes) options_.note(note);
-}
-
-void Training::restore() {
-  load_weights(resumed_->folder, config_.model, session_);
-  const SafetensorsFile state = SafetensorsFile::open(resumed_->folder / "optimizer.safetensors");
-  for (const TensorEntry& entry : state.entries()) {
-    const TensorType& type = session_.type(entry.name);
-    std::vector<std::byte> bytes(static_cast<size_t>(type.bytes()));
-    entry.read(entry.shape, type.dtype, bytes);
-    session_.write(entry.name, bytes.data());
-  }
-  now_.step = resumed_->step;
 }
 
 double learning_rate_at(const TrainConfig& c, double progress) {
@@ -184,8 +152,8 @@ void Training::finish_oldest() {
   last_ = Clock::now();
   now_.tokens_per_s = static_cast<double>(training_.rows) / seconds;
   now_.flops_per_s = training_flops(config_.model, config_.train.batch * config_.train.accumulate) / seconds;
-  now_.seconds_left = seconds_since(began_) /
-                      static_cast<double>(now_.step - (resumed_ ? resumed_->step : 0)) *
+  const int64_t resumed_at = folder_.latest() ? folder_.latest()->step : 0;
+  now_.seconds_left = seconds_since(began_) / static_cast<double>(now_.step - resumed_at) *
                       static_cast<double>(now_.steps - now_.step);
   const bool finite = std::isfinite(now_.loss) && control[1] != 0;
   if (!finite && config_.train.non_finite == NonFinite::stop) explain_non_finite(oldest.index);
@@ -224,34 +192,11 @@ double Training::evaluate() {
   return sum / count;
 }
 
-void Training::save_model(const fs::path& folder, bool state) {
-  save_weights(folder, config_.model, session_);
-  write_file(folder / "config.json", hf_config_json({.model = config_.model,
-                                                     .dtype = DType::f32,
-                                                     .bos = data_.tokenizer->bos(),
-                                                     .eos = data_.tokenizer->eos()}));
-  save_tokenizer(folder, *data_.tokenizer);
-  if (!state) return;
-  std::vector<std::vector<std::byte>> bytes;
-  std::vector<NamedArray> arrays;
-  for (const std::string& name : session_.names()) {
-    if (name.find(':') == std::string::npos) continue;  // optimizer state is named parameter:state
-    const TensorType& type = session_.type(name);
-    bytes.emplace_back(static_cast<size_t>(type.bytes()));
-    session_.read(name, bytes.back().data());
-    std::vector<int64_t> shape;
-    for (int d = 0; d < type.shape.rank(); ++d) shape.push_back(type.shape[d].size);
-    arrays.push_back({name, type.dtype, shape, bytes.back()});
-  }
-  write_safetensors(folder / "optimizer.safetensors", arrays);
-}
-
 void Training::checkpoint(int64_t steps) {
-  write_checkpoint(options_.out / "checkpoints", steps, config_.train.keep, [&](const fs::path& folder) {
-    save_model(folder, true);
-    const nlohmann::ordered_json state{
-        {"step", steps}, {"tiling", trainer_.plan().tiling.to_string()}, {"config", to_toml(config_)}};
-    write_file(folder / "trainer.json", state.dump(2) + "\n");
+  metrics_->sync();  // a checkpoint's steps are all in there, even if the machine goes down
+  write_checkpoint(folder_.checkpoints(), steps, config_.train.keep, [&](const fs::path& writing) {
+    save_model(writing, config_, *data_.tokenizer, session_);
+    save_run_state(writing, config_, steps, trainer_.plan().tiling, session_);
   });
 }
 
@@ -281,7 +226,7 @@ TrainResult Training::run() {
       last_ = Clock::now();
     }
   }
-  save_model(options_.out, false);
+  save_model(folder_.path(), config_, *data_.tokenizer, session_);
   if (!config_.run.trace.empty()) write_chrome_trace(recording_of(trainer_), config_.run.trace);
   return {.steps = now_.step, .loss = now_.loss, .val_loss = now_.val_loss, .seconds = seconds_since(began_)};
 }

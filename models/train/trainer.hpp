@@ -22,8 +22,8 @@ struct TrainOptions {
   std::filesystem::path out;  // the model folder
   bool resume = false;        // go on from the latest checkpoint, if there is one
   std::string engine = "starpu";
-  std::function<void(const std::string& line)> note;   // what was chosen: tiling, tasks, memory
-  std::function<void(const TrainProgress&)> progress;  // after every step
+  std::function<void(const std::string& line)> note = {};   // what was chosen: tiling, tasks, memory
+  std::function<void(const TrainProgress&)> progress = {};  // after every step
 };
 
 struct TrainResult {

@@ -8,7 +8,7 @@ build_packages=(
   libhwy-dev libdnnl-dev libhwloc-dev libopenmpi-dev openmpi-bin
   opencl-headers ocl-icd-opencl-dev pocl-opencl-icd libclblast-dev
   libltdl-dev libfxt-dev
-  libgtest-dev libgmock-dev libbenchmark-dev
+  libgtest-dev libgmock-dev libbenchmark-dev libssl-dev
 )
 
 systems='Debian 12 and 13 and Ubuntu 24.04'
