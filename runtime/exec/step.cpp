@@ -107,39 +107,42 @@ std::vector<T> converted(const std::vector<std::byte>& bytes) {
   return values;
 }
 
-size_t fetch_index(const Plan& plan, Tensor tensor) {
+// The fetch, and what it holds.
+std::pair<size_t, DType> fetch_of(const Plan& plan, Tensor tensor) {
   if (!tensor || tensor.graph != plan.program.graph)
     throw error("get: the tensor is empty or belongs to another graph than the plan");
+  const TensorInfo& info = plan.program.tensors[static_cast<size_t>(tensor.id)];
   const auto& fetches = plan.program.fetches;
   auto found = std::find(fetches.begin(), fetches.end(), tensor.id);
   if (found == fetches.end())
-    throw error("'{}' is not fetched: call graph.fetch() before the plan is made", tensor.name());
-  return static_cast<size_t>(found - fetches.begin());
+    throw error("get: '{}' is not fetched; call graph.fetch() before the plan is made", info.name);
+  return {static_cast<size_t>(found - fetches.begin()), info.type.dtype};
 }
 
 }  // namespace
 
 std::vector<float> Executor::Step::get(Tensor tensor) const {
-  const size_t fetch = fetch_index(executor_->plan_, tensor);
+  const auto [fetch, dtype] = fetch_of(executor_->plan_, tensor);
   wait();
   const std::vector<std::byte>& bytes = (*values_)[fetch];
-  switch (tensor.dtype()) {
+  switch (dtype) {
     case DType::f32:
       return converted<float, float>(bytes);
     case DType::bf16:
       return converted<float, bf16>(bytes);
-    case DType::i32:
-      return converted<float, int32_t>(bytes);
     case DType::f16:
+      return converted<float, f16>(bytes);
+    case DType::i32:
       break;
   }
-  return converted<float, f16>(bytes);
+  return converted<float, int32_t>(bytes);
 }
 
 std::vector<int32_t> Executor::Step::get_i32(Tensor tensor) const {
-  const size_t fetch = fetch_index(executor_->plan_, tensor);
-  if (tensor.dtype() != DType::i32)
-    throw error("get_i32: '{}' is {}", tensor.name(), name_of(tensor.dtype()));
+  const auto [fetch, dtype] = fetch_of(executor_->plan_, tensor);
+  if (dtype != DType::i32)
+    throw error("get_i32: '{}' is {}", executor_->plan_.program.tensors[static_cast<size_t>(tensor.id)].name,
+                name_of(dtype));
   wait();
   return converted<int32_t, int32_t>((*values_)[fetch]);
 }

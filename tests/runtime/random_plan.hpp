@@ -125,7 +125,8 @@ inline RandomPlan::RandomPlan(uint32_t seed, int n_tasks) : random_(seed) {
   };
   for (int k = 0; k < 2; ++k) add_readable(add_tensor(TensorInfo::Kind::input, "in" + std::to_string(k)));
   for (int k = 0; k < 2; ++k) {
-    const int tensor = add_tensor(TensorInfo::Kind::variable, "var" + std::to_string(k));
+    const int tensor =
+        add_tensor(TensorInfo::Kind::variable, "var" + std::to_string(seed) + "." + std::to_string(k));
     add_readable(tensor);
     changeable = readable;
     changeable.erase(changeable.begin(), changeable.begin() + ptrdiff_t{2} * random_plan_rows);
