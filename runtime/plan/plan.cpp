@@ -16,8 +16,8 @@ Plan make_plan(const Graph& graph, const PlanOptions& options) {
   plan.tiling = options.tiling;
   plan.program = Program(graph);
   prune(plan.program);
+  if (options.fold) fold(plan.program);  // looks at who reads what, which recompute changes
   recompute(plan.program, options.recompute);
-  if (options.fold) fold(plan.program);
   PlanBuilder(plan).lower_all();
   order_micro_batches(plan, options.micro_batches);
   if (options.fuse) fuse(plan);

@@ -77,7 +77,7 @@ TEST_P(LivePlansTest, SeeEachOthersUpdates) {
     }
   };
   look(15);
-  for (int turn = 0; turn < 64; ++turn) {
+  for (int turn = 0; turn < 45; ++turn) {
     const float add = 0.01f * static_cast<float>(turn % 7);
     Executor& chosen = turn % 5 < 3 ? trainer : both;
     const Tensor x = turn % 5 < 3 ? train.x : train_both.x;
@@ -116,12 +116,12 @@ TEST_P(LivePlansTest, TakeTurnsWithoutBeingWaitedFor) {
   Session session(GetParam());
   Executor trainer(session, train.plan()), evaluator(session, evaluate.plan());
   std::vector<Executor::Step> seen;
-  for (int turn = 0; turn < 50; ++turn) {
+  for (int turn = 0; turn < 20; ++turn) {
     trainer.run({{train.x, std::vector{1.f}}});
     trainer.run({{train.x, std::vector{1.f}}});
     seen.push_back(evaluator.run());
   }
-  for (int turn = 0; turn < 50; ++turn)
+  for (int turn = 0; turn < 20; ++turn)
     EXPECT_FLOAT_EQ(seen[static_cast<size_t>(turn)].get(evaluate.y)[0],
                     0.7f + 2 * static_cast<float>(turn + 1));
 }
