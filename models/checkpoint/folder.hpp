@@ -1,5 +1,4 @@
-// The folder of checkpoints: each is there whole under its step's name or not at all, and the last few are
-// kept.
+// The folder of checkpoints: each is there whole under its step's name or not at all; the last few are kept.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,5 +1,4 @@
-// The safetensors format: read through a map with everything checked, written deterministically and
-// atomically.
+// The safetensors format: read through a map with everything checked, written atomically and always alike.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,5 +1,4 @@
-// Sums to learn addition from: "012+345=7530." with the answer reversed, so that carries come before they
-// count.
+// Sums to learn addition from: "012+345=7530.", the answer reversed so that carries come when they count.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,5 +1,4 @@
-// Any text is a configuration that can be written and read back equal, or is refused by an Error; so are
-// overrides.
+// Any text is a configuration that is written and read back equal, or refused by an Error; so are overrides.
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdlib>
 #include <string>

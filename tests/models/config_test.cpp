@@ -1,5 +1,4 @@
-// The training configuration: defaults, overrides, the reference settings, and one clear line for each
-// mistake.
+// The training configuration: defaults, overrides, the reference settings, one clear line for each mistake.
 // SPDX-License-Identifier: Apache-2.0
 #include "models/config/config.hpp"
 

@@ -1,5 +1,4 @@
-// config.json of GPT-2 and LLaMA: read, written, read back, and refused where we would compute something
-// else.
+// config.json of GPT-2 and LLaMA: read, written, read back, and refused where it asks for something else.
 // SPDX-License-Identifier: Apache-2.0
 #include "models/config/hf_config.hpp"
 

@@ -1,5 +1,4 @@
-// llama2.c checkpoints: both versions give the same tensors, q and k are reordered, damaged files are
-// refused.
+// llama2.c checkpoints: both versions give the same tensors, q and k are reordered, damage is refused.
 // SPDX-License-Identifier: Apache-2.0
 #include "models/checkpoint/llama2c.hpp"
 
