@@ -94,6 +94,11 @@ class Executor {
  private:
   struct Set;
   class Runner;
+  struct Booking {  // of the session's memory, for as long as the executor lives
+    int64_t& room;
+    int64_t bytes;
+    ~Booking() { room += bytes; }
+  };
   struct TaskLayout {  // where the stages' tiles come from
     struct Source {
       int pointer;  // index among the task's accesses; -1: scratch
@@ -119,6 +124,7 @@ class Executor {
   Session& session_;
   Plan plan_;
   ExecutorOptions options_;
+  Booking booking_;
   std::vector<std::string> mutated_without_shadow_;  // variables whose shadows the plan leaves stale
   Memory arena_;
   std::vector<BufferId> intermediates_;  // engine's buffer per plan buffer, -1 elsewhere

@@ -64,6 +64,8 @@ class Session {
     bool stale = false;     // a shadow whose variable changed
   };
 
+  // Books what a plan takes besides its variables; Error where that and variables yet to be made do not fit.
+  int64_t book(const Plan& plan);
   void bind(const Plan& plan);        // creates what the plan needs; throws where cuts disagree
   void activate(Executor* executor);  // one plan runs at a time; also refreshes stale shadows
   void deactivate(Executor* executor);
@@ -74,6 +76,7 @@ class Session {
 
   std::unique_ptr<Engine> engine_;
   uint64_t seed_;
+  int64_t room_;  // bytes that were free when the session began, less what variables and plans take
   std::map<std::string, Variable> variables_;
   Executor* active_ = nullptr;
 };

@@ -79,11 +79,16 @@ void add_bench_step(CLI::App& bench) {
   command->footer(std::string("  tessera bench step --shape gpt30m --dtype bf16 --json\n\n") + step_keys);
   command->add_option("--shape", arguments->shape, "chargpt, llama17m, gpt30m or gpt2")
       ->capture_default_str();
-  command->add_option("--dtype", arguments->dtype, "f32 or bf16")->capture_default_str();
+  command->add_option("--dtype", arguments->dtype, "Of activations")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
   command->add_option("--tiling", arguments->tiling, "As run.tiling")->capture_default_str();
   command->add_option("--scheduler", arguments->scheduler, "As run.scheduler")->capture_default_str();
-  command->add_option("--recompute", arguments->recompute, "none, attention or block")->capture_default_str();
+  command->add_option("--recompute", arguments->recompute, "As train.recompute")
+      ->check(CLI::IsMember({"none", "attention", "block"}))
+      ->capture_default_str();
   command->add_option("--steps", arguments->steps, "Measured steps, after three to warm up")
+      ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   add_workers_option(*command, arguments->workers);
   command->add_flag("--json", arguments->json, "One line of JSON");
