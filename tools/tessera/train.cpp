@@ -7,6 +7,7 @@
 #include "models/tokenizer/tokenizer.hpp"
 #include "models/train/trainer.hpp"
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/progress.hpp"
@@ -66,7 +67,7 @@ TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
 void run(const Arguments& arguments) {
   std::vector<std::string> overrides = arguments.set;
   if (!arguments.trace.empty()) overrides.push_back("run.trace=\"" + arguments.trace + "\"");
-  const Config config = load_config(arguments.config, {.overrides = overrides});
+  const Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
   const TrainResult result = train_with_bar(config, arguments);
   if (arguments.json) {
     nlohmann::ordered_json line{{"steps", result.steps},
