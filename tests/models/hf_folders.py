@@ -60,7 +60,8 @@ def write(root):
         model.tie_weights()
         folder = root / name
         model.to(dtype).save_pretrained(folder, **how)
-        leave_logits(model, folder)  # bf16's values, computed with in f32
+        # The stored values, computed with in f32; a model cast to bf16 and back would keep rounded rotary angles.
+        leave_logits(AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), folder)
         return folder
 
     save("gpt2_tied", gpt2())

@@ -1,5 +1,9 @@
 // A trained LLaMA, imported from llama2.c: its greedy tokens are those of a forward pass in double precision.
 // SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
 #include "models/checkpoint/import.hpp"
 #include "models/generate/generator.hpp"
 #include "runtime/core/file.hpp"
