@@ -106,7 +106,8 @@ void add_train(CLI::App& app) {
   command->add_option("--set", arguments->set, "Override a key: --set train.steps=20")
       ->allow_extra_args(false);
   command->add_option("--trace", arguments->trace, "Write the last steps as Perfetto JSON to this file");
-  command->add_flag("--resume", arguments->resume, "Go on from the latest checkpoint in the folder, to the same bits");
+  command->add_flag("--resume", arguments->resume,
+                    "Go on from the latest checkpoint in the folder, to the same bits");
   command->add_flag("--json", arguments->json,
                     "JSON lines: steps, loss, val_loss, seconds, model; exact_match, held_out");
   command->callback([arguments] { run(*arguments); });
