@@ -111,6 +111,13 @@ std::vector<float> from_stored(const ModelConfig& c, const HfWeight& weight, std
   return values;
 }
 
+// GPT-2 was first published without the "transformer." in front.
+const TensorEntry& find_weight(const ModelWeights& stored, const std::string& name) {
+  const bool bare = !stored.find(name) && name.starts_with("transformer.");
+  const TensorEntry* found = bare ? stored.find(name.substr(12)) : nullptr;
+  return found ? *found : stored.at(name);
+}
+
 }  // namespace
 
 std::vector<HfWeight> hf_weights(const ModelConfig& c) {
@@ -152,17 +159,22 @@ void save_weights(const std::filesystem::path& folder, const ModelConfig& config
   write_safetensors(folder / "model.safetensors", arrays);
 }
 
+void check_weights(const std::filesystem::path& folder, const ModelConfig& config) {
+  const ModelWeights stored = ModelWeights::open(folder);
+  for (const HfWeight& weight : hf_weights(config))
+    for (size_t k = 0; k < weight.names.size() && weight.layout != Layout::absent; ++k)
+      find_weight(stored, weight.names[k]).check(weight.shapes[k], DType::f32);
+}
+
 void load_weights(const std::filesystem::path& folder, const ModelConfig& config, Session& session) {
   const ModelWeights stored = ModelWeights::open(folder);
   for (const HfWeight& weight : hf_weights(config)) {
     if (weight.layout == Layout::absent) continue;
     std::vector<float> values;
     for (size_t k = 0; k < weight.names.size(); ++k) {
-      // GPT-2 was first published without the "transformer." in front.
-      const bool bare = !stored.find(weight.names[k]) && weight.names[k].starts_with("transformer.");
-      const TensorEntry& entry = stored.at(bare ? weight.names[k].substr(12) : weight.names[k]);
       std::vector<float> part(static_cast<size_t>(count_of(weight.shapes[k])));
-      entry.read(weight.shapes[k], DType::f32, std::as_writable_bytes(std::span(part)));
+      find_weight(stored, weight.names[k])
+          .read(weight.shapes[k], DType::f32, std::as_writable_bytes(std::span(part)));
       values.insert(values.end(), part.begin(), part.end());
     }
     if (!session.has(weight.variable)) throw error("the session has no variable '{}'", weight.variable);

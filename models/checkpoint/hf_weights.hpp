@@ -32,6 +32,8 @@ std::vector<HfWeight> hf_weights(const ModelConfig& config);
 // Writes model.safetensors. Parameters are f32; `dtype` is what they are stored as.
 void save_weights(const std::filesystem::path& folder, const ModelConfig& config, Session& session,
                   DType dtype = DType::f32);
+// Throws Error unless a folder holds all weights of such a model; reads none of them.
+void check_weights(const std::filesystem::path& folder, const ModelConfig& config);
 // Reads a folder's weights, whole or in shards, f32, bf16 or f16, into the session's variables.
 void load_weights(const std::filesystem::path& folder, const ModelConfig& config, Session& session);
 

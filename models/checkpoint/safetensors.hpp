@@ -22,8 +22,10 @@ struct TensorEntry {
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
 
-  // Copies the tensor into dst as `to`: floating types convert into each other, I64 into i32 where it fits.
-  // Throws Error where the shape is not the expected one or the stored dtype does not convert.
+  // Throws Error where the shape is not the expected one or the stored dtype is not read as `to`.
+  void check(std::span<const int64_t> expected, DType to) const;
+  // Copies the tensor into dst as `to`, after these checks: floating types convert into each other, I64 into
+  // i32 where it fits.
   void read(std::span<const int64_t> expected, DType to, std::span<std::byte> dst) const;
 };
 

@@ -52,10 +52,18 @@ void narrow(const TensorEntry& entry, std::span<std::byte> dst) {
 
 }  // namespace
 
-void TensorEntry::read(std::span<const int64_t> expected, DType to, std::span<std::byte> dst) const {
+void TensorEntry::check(std::span<const int64_t> expected, DType to) const {
   if (!std::ranges::equal(shape, expected))
     throw error("{}: tensor {} is [{}], the model needs [{}]", file, shown(name), fmt::join(shape, ", "),
                 fmt::join(expected, ", "));
+  const bool floating = stored == "F32" || stored == "BF16" || stored == "F16";
+  if (!stores(stored, to) && !(floating && is_float(to)) && !(stored == "I64" && to == DType::i32))
+    throw error("{}: tensor {} is stored as {}, which is not read as {}", file, shown(name), stored,
+                name_of(to));
+}
+
+void TensorEntry::read(std::span<const int64_t> expected, DType to, std::span<std::byte> dst) const {
+  check(expected, to);
   size_t elements = 1;
   for (int64_t extent : shape) elements *= static_cast<size_t>(extent);
   if (dst.size() != elements * size_of(to))
@@ -63,17 +71,14 @@ void TensorEntry::read(std::span<const int64_t> expected, DType to, std::span<st
                 elements, dst.size());
   if (stores(stored, to)) {
     std::ranges::copy(bytes, dst.begin());
-  } else if (stored == "F32" && is_float(to)) {
+  } else if (stored == "F32") {
     convert_from<float>(bytes, to, dst);
-  } else if (stored == "BF16" && is_float(to)) {
+  } else if (stored == "BF16") {
     convert_from<bf16>(bytes, to, dst);
-  } else if (stored == "F16" && is_float(to)) {
+  } else if (stored == "F16") {
     convert_from<f16>(bytes, to, dst);
-  } else if (stored == "I64" && to == DType::i32) {
-    narrow(*this, dst);
   } else {
-    throw error("{}: tensor {} is stored as {}, which is not read as {}", file, shown(name), stored,
-                name_of(to));
+    narrow(*this, dst);
   }
 }
 

@@ -28,8 +28,6 @@ constexpr std::string_view train_keys[] = {"steps",      "batch",   "accumulate"
                                            "val_every"};
 constexpr std::string_view run_keys[] = {"workers", "devices", "scheduler", "dtype", "tiling", "trace"};
 
-constexpr int64_t max_rows = int64_t{1} << 30;
-
 // ${NAME} from the environment; a lone $ stays what it is.
 std::string expand(const ConfigTable& table, std::string_view key, std::string_view text) {
   std::string out;
@@ -123,10 +121,11 @@ TrainConfig read_train(const ConfigTable& table, const ModelConfig& model) {
   TrainConfig train;
   table.read("steps", train.steps, 1, max_steps);
   table.read("batch", train.batch, 1, 1 << 20);
-  if (train.batch * model.seq > max_rows)
-    table.fail("batch", fmt::format("{} sequences of {} are more than the {} rows a batch may have",
-                                    train.batch, model.seq, max_rows));
   table.read("accumulate", train.accumulate, 1, 1 << 16);
+  if (train.batch * train.accumulate > max_rows / model.seq)
+    table.fail("batch",
+               fmt::format("{} sequences of {}, {} times a step, are more than the {} rows a step may have",
+                           train.batch, model.seq, train.accumulate, max_rows));
   read_optimizer(table, train);
   table.read("dropout", train.dropout, 0, 0.99);
   table.read("label_smoothing", train.label_smoothing, 0, 0.99);
@@ -155,6 +154,10 @@ RunConfig read_run(const ConfigTable& table, int64_t cores) {
     if (std::ranges::find(device_names, device) == std::end(device_names))
       table.fail("devices",
                  fmt::format("{} is not known{}", shown(device), suggestion(device, device_names)));
+  for (const std::string& device : run.devices)
+    if (device != "cpu")
+      table.fail("devices",
+                 fmt::format("nothing is computed on {} yet; take [\"cpu\"], or leave it out", device));
   table.read("scheduler", run.scheduler);
   if (run.scheduler.empty()) table.fail("scheduler", "is empty; leave it out for lws");
   table.choose("dtype", run.dtype, run_dtypes);

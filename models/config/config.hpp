@@ -74,6 +74,8 @@ struct Config {
   bool operator==(const Config&) const = default;
 };
 
+inline constexpr int64_t max_rows = int64_t{1} << 30;  // of a step: they are counted in 32 bits
+
 struct ConfigOptions {
   std::span<const std::string> overrides = {};  // "train.steps=20", as given to --set
   int64_t cores = 0;                            // of this machine; 0: as many as the system says

@@ -106,10 +106,11 @@ ModelKind read_kind(const Fields& fields) {
     if (!names->is_array() || names->size() != 1 || !names->front().is_string())
       fields.fail("architectures", "must be a list of one string");
     std::string name = names->front().get<std::string>();
-    if (name != "GPT2LMHeadModel" && name != "LlamaForCausalLM")
+    // A GPT-2 saved without its head: that is the token embedding once more, unless tied is false.
+    if (name != "GPT2LMHeadModel" && name != "GPT2Model" && name != "LlamaForCausalLM")
       fields.fail("architectures",
                   fmt::format("{} is not supported; GPT2LMHeadModel and LlamaForCausalLM are", shown(name)));
-    std::string_view implied = name == "GPT2LMHeadModel" ? "gpt2" : "llama";
+    std::string_view implied = name == "LlamaForCausalLM" ? "llama" : "gpt2";
     if (!type.empty() && type != implied)
       fields.fail("model_type", fmt::format("{} does not fit the architecture {}", shown(type), name));
     type = implied;

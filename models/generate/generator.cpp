@@ -21,6 +21,7 @@ Generator::Generator(Session& session, const std::filesystem::path& folder, cons
     : config_(read_hf_config(folder / "config.json")), options_(options) {
   const int64_t positions = config_.model.seq;
   options_.capacity = options_.capacity == 0 ? positions : std::min(options_.capacity, positions);
+  check_weights(folder, config_.model);  // before anything as large as config.json says is made
   prefill_ =
       make_pass(session, options_.cache ? std::min(prefill_rows, options_.capacity) : options_.capacity);
   if (options_.cache) decode_ = make_pass(session, 1);
@@ -88,18 +89,26 @@ int32_t Generator::run(Pass& pass, const std::vector<int32_t>& ids, int64_t from
   return pass.executor->run(feeds).get_i32(pass.next)[0];
 }
 
-std::vector<int32_t> Generator::operator()(const std::vector<int32_t>& prompt,
-                                           const GenerateOptions& options) {
+void Generator::check(const std::vector<int32_t>& prompt, int64_t max_new) const {
   const int64_t vocab = config_.model.vocab;
-  if (prompt.empty()) throw error("the prompt is empty: give at least one token");
+  if (prompt.empty())
+    throw error("the prompt is empty: give at least one token, with --prompt or --prompt-ids");
   for (int32_t id : prompt)
     if (id < 0 || id >= vocab) throw error("token id {} is not in the model's vocabulary of {}", id, vocab);
   const int64_t room =
       options_.capacity - static_cast<int64_t>(prompt.size()) + 1;  // the last token needs no position
-  if (options.max_new > room)
+  if (room < 1)
+    throw error("{} prompt tokens are beyond the model's {} positions; shorten the prompt", prompt.size(),
+                options_.capacity);
+  if (max_new > room)
     throw error(
         "{} prompt tokens and {} new ones are beyond the model's {} positions; ask for at most {} new ones",
-        prompt.size(), options.max_new, options_.capacity, std::max<int64_t>(0, room));
+        prompt.size(), max_new, options_.capacity, room);
+}
+
+std::vector<int32_t> Generator::operator()(const std::vector<int32_t>& prompt,
+                                           const GenerateOptions& options) {
+  check(prompt, options.max_new);
   std::vector<int32_t> ids = prompt, fresh;
   int64_t cached = 0;  // ids whose keys and values are in the cache
   while (static_cast<int64_t>(fresh.size()) < options.max_new) {

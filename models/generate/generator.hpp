@@ -40,8 +40,9 @@ class Generator {
   // Reads the folder's weights into the session.
   Generator(Session& session, const std::filesystem::path& folder, const Options& options);
 
-  // The new ids. Throws Error where ids lie beyond the vocabulary, or prompt and max_new beyond the
-  // positions.
+  // Throws Error where ids lie beyond the vocabulary, or prompt and new ids beyond the positions.
+  void check(const std::vector<int32_t>& prompt, int64_t max_new) const;
+  // The new ids, after this check.
   std::vector<int32_t> operator()(const std::vector<int32_t>& prompt, const GenerateOptions& options);
 
   const HfConfig& config() const { return config_; }

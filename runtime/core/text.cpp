@@ -76,6 +76,22 @@ std::string suggestion(std::string_view word, std::span<const std::string_view> 
                        : fmt::format(", is '{}' meant?", guess);
 }
 
+std::string three_digits(double value) {
+  return fmt::format("{:.{}f}", value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
+}
+
+std::string bytes_text(int64_t bytes) {
+  constexpr std::array<const char*, 5> units{"B", "KiB", "MiB", "GiB", "TiB"};
+  auto value = static_cast<double>(bytes);
+  size_t unit = 0;
+  while (value >= 1000 && unit + 1 < units.size()) {
+    value /= 1024;
+    ++unit;
+  }
+  const bool whole = value == std::floor(value);
+  return (whole ? fmt::format("{:.0f}", value) : three_digits(value)) + ' ' + units[unit];
+}
+
 std::optional<size_t> invalid_utf8_at(std::string_view text) {
   auto* bytes = reinterpret_cast<const uint8_t*>(text.data());
   size_t length = text.size(), at = 0;

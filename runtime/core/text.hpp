@@ -1,4 +1,4 @@
-// Text for error lines: what a user wrote, shown safely, and what they may have meant.
+// Text for people: what a user wrote, shown safely, what they may have meant, and sizes.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -22,6 +22,9 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
 // Ends a sentence about an unknown word: ", is 'nearest' meant?", or "; known are a, b and c" where none is
 // near.
 std::string suggestion(std::string_view word, std::span<const std::string_view> known);
+
+std::string three_digits(double value);  // significant ones: "1.23", "12.3", "123"
+std::string bytes_text(int64_t bytes);   // "512 B", "1.50 GiB"
 
 // Offset of the first byte that is not part of valid UTF-8.
 std::optional<size_t> invalid_utf8_at(std::string_view text);

@@ -101,6 +101,11 @@ class Executor {
  private:
   struct Set;
   class Runner;
+  struct Booking {  // of the session's memory, for as long as the executor lives
+    int64_t& room;
+    int64_t bytes;
+    ~Booking() { room += bytes; }
+  };
   struct TaskLayout {  // where the stages' tiles come from
     struct Source {
       int pointer;  // index among the task's accesses; -1: scratch
@@ -126,6 +131,7 @@ class Executor {
   Session& session_;
   Plan plan_;
   ExecutorOptions options_;
+  Booking booking_;
   std::vector<std::string> changed_variables_, shadows_,
       refreshed_;  // shadows used; of these, the ones updated
   Memory arena_;

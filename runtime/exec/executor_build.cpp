@@ -7,7 +7,10 @@
 namespace tessera {
 
 Executor::Executor(Session& session, Plan plan, const ExecutorOptions& options)
-    : session_(session), plan_(std::move(plan)), options_(options) {
+    : session_(session),
+      plan_(std::move(plan)),
+      options_(options),
+      booking_{session.room_, session.book(plan_)} {
   session_.drain();
   session_.bind(plan_);
   std::vector<char> written(plan_.tiles.size(), 0);

@@ -8,8 +8,10 @@
 #include <numbers>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 #include "runtime/core/philox.hpp"
 #include "runtime/exec/executor.hpp"
+#include "runtime/plan/memory.hpp"
 
 namespace tessera {
 namespace {
@@ -46,7 +48,8 @@ void gather(const TileGrid& grid, size_t element, std::span<std::byte* const> ti
   });
 }
 
-Session::Session(const EngineOptions& options, uint64_t seed) : engine_(make_engine(options)), seed_(seed) {}
+Session::Session(const EngineOptions& options, uint64_t seed)
+    : engine_(make_engine(options)), seed_(seed), room_(available_memory_bytes()) {}
 
 Session::~Session() {
   for (auto& [name, variable] : variables_)
@@ -88,6 +91,19 @@ void Session::mark_stale(const std::string& changed, std::span<const std::string
   for (auto& [name, variable] : variables_)
     if (variable.shadow_of == changed && std::find(except.begin(), except.end(), name) == except.end())
       variable.stale = true;
+}
+
+int64_t Session::book(const Plan& plan) {
+  MemoryNeed need = memory_need(plan);
+  for (size_t id = 0; id < plan.program.tensors.size(); ++id) {
+    const TensorInfo& info = plan.program.tensors[id];
+    if (info.kind == TensorInfo::Kind::variable && !plan.grid[id].empty() && has(info.name))
+      need.variables -= info.type.bytes();
+  }
+  check_memory(need, room_);
+  const int64_t bytes = need.total() - need.variables;
+  room_ -= bytes;
+  return bytes;
 }
 
 // All checks come first, so that a plan that does not fit leaves nothing behind.
@@ -148,6 +164,7 @@ void Session::initialise(const TensorInfo& info) {
       bytes += (tile + tile_alignment - 1) / tile_alignment * tile_alignment;
     }
   variable.memory = Memory(bytes);
+  room_ -= static_cast<int64_t>(bytes);
   for (size_t k = 0; k < offsets.size(); ++k) {
     const size_t end = k + 1 < offsets.size() ? offsets[k + 1] : bytes;
     variable.tiles.push_back(variable.memory.data() + offsets[k]);

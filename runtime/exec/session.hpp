@@ -64,6 +64,8 @@ class Session {
     bool stale = false;     // a shadow whose variable changed
   };
 
+  // Books what a plan takes besides its variables; Error where that and variables yet to be made do not fit.
+  int64_t book(const Plan& plan);
   void bind(const Plan& plan);  // creates what the plan needs; throws where cuts disagree
   void check(const TensorInfo& info, const Cuts& rows, const Cuts& cols) const;
   void create(const TensorInfo& info, const Cuts& rows, const Cuts& cols);
@@ -76,6 +78,7 @@ class Session {
 
   std::unique_ptr<Engine> engine_;
   uint64_t seed_;
+  int64_t room_;  // bytes that were free when the session began, less what variables and plans take
   std::map<std::string, Variable> variables_;
   Executor* active_ = nullptr;
 };

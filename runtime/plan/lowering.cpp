@@ -5,6 +5,17 @@
 #include "runtime/core/error.hpp"
 
 namespace tessera {
+namespace {
+
+// Beyond these a plan is a mistake in sizes, and would only fill the memory.
+constexpr size_t most_tiles = size_t{1} << 23, most_tasks = size_t{1} << 22;
+
+[[noreturn]] void too_many(size_t most, std::string_view what) {
+  throw error("the plan has more than {} {}; take larger tiles (run.tiling), or a smaller batch or model",
+              most, what);
+}
+
+}  // namespace
 
 const Kernel& kernel_named(std::string_view name) {
   for (const OpEntry& entry : op_table())
@@ -14,6 +25,7 @@ const Kernel& kernel_named(std::string_view name) {
 }
 
 TileId PlanBuilder::add_tile(Tile tile) {
+  if (plan_.tiles.size() >= most_tiles) too_many(most_tiles, "tiles");
   plan_.tiles.push_back(tile);
   return static_cast<int>(plan_.tiles.size()) - 1;
 }
@@ -148,6 +160,7 @@ TileGrid Lowering::in(int k, const Cuts& rows, const Cuts& cols) {
 }
 
 void Lowering::task(const Kernel& kernel, std::vector<Access> accesses, TaskOptions options) {
+  if (plan_.plan_.tasks.size() >= most_tasks) too_many(most_tasks, "tasks");
   std::string name(kernel.name);
   const bool backward = node_.backward_of >= 0;
   if (size_t suffix = name.rfind("_backward"); suffix != std::string::npos && suffix + 9 == name.size())

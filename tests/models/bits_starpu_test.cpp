@@ -70,7 +70,7 @@ std::string ragged_tiling(const Subject& subject, std::string_view rows = "16x3|
 Config config_of(const Subject& subject) {
   Config config;
   config.model = default_model(subject.kind);
-  config.model.layers = 2;
+  config.model.layers = 1;
   config.model.heads = 4;
   config.model.kv_heads = subject.kind == ModelKind::gpt2 ? 4 : 2;
   config.model.width = 32;

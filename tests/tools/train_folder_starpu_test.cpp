@@ -101,7 +101,7 @@ TEST_F(TrainFolderTest, TakesOneProcessAtATime) {
 
 TEST_F(TrainFolderTest, MustBeWritable) {
   const fs::path file = setup.folder.write("file", "kept");
-  for (const fs::path& out : {file, file / "below", fs::path("/proc/tessera")}) {
+  for (const fs::path& out : {file, file / "below", fs::path("/proc/model")}) {
     const Ended ended = train(out);
     EXPECT_EQ(ended.code, 2) << out;
     EXPECT_THAT(ended.complaint, AllOf(HasSubstr(out.string()), HasSubstr("--out")));

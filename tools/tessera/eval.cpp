@@ -24,16 +24,26 @@ struct Arguments {
 
 void run(const Arguments& arguments) {
   const std::filesystem::path folder(arguments.model);
-  if (arguments.batch < 1) throw error("--batch {}: at least one sequence", arguments.batch);
   Config config;
   config.model = read_hf_config(folder / "config.json").model;
   config.run.dtype = dtype_named(arguments.dtype);
   const int64_t positions = config.model.seq;
   const int64_t seq = arguments.seq == 0 ? positions : arguments.seq;
-  if (seq < 1 || seq > positions) throw error("--seq {}: the model has {} positions", seq, positions);
+  if (seq < 1 || seq > positions)
+    throw error("--seq {}: the model has {} positions, 1 to {} is possible", seq, positions, positions);
+  if (arguments.batch > max_rows / seq)
+    throw error("--batch {}: at most {} sequences of {} tokens at a time", arguments.batch, max_rows / seq,
+                seq);
+  check_weights(folder, config.model);
   const std::unique_ptr<Tokenizer> tokenizer = load_tokenizer(folder / "tokenizer.json");
-  const SequentialWindows windows(read_tokens(arguments.data, *tokenizer),
-                                  {.batch = arguments.batch, .seq = seq});
+  std::vector<int32_t> tokens = read_tokens(arguments.data, *tokenizer);
+  if (tokenizer->vocab_size() > config.model.vocab)
+    throw error("{}: has {} tokens, the model {}; take the tokenizer that belongs to the model",
+                (folder / "tokenizer.json").string(), tokenizer->vocab_size(), config.model.vocab);
+  if (static_cast<int64_t>(tokens.size()) <= seq)
+    throw error("{}: has {} tokens, a window of {} needs {}; take a longer text, or lower --seq",
+                arguments.data, tokens.size(), seq, seq + 1);
+  const SequentialWindows windows(std::move(tokens), {.batch = arguments.batch, .seq = seq});
 
   Session session({.workers = arguments.workers});
   EvaluationGraph evaluation(config, arguments.batch * seq, seq);
@@ -70,11 +80,15 @@ void add_eval(CLI::App& app) {
                    "A model folder: config.json, model.safetensors, tokenizer.json")
       ->required();
   command->add_option("--data", arguments->data, "A UTF-8 text")->required();
-  command->add_option("--batch", arguments->batch, "Sequences at a time")->capture_default_str();
+  command->add_option("--batch", arguments->batch, "Sequences at a time")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 20))
+      ->capture_default_str();
   command->add_option("--seq", arguments->seq, "Tokens of a window; 0: the model's positions")
       ->capture_default_str();
-  command->add_option("--dtype", arguments->dtype, "To compute in: f32 or bf16")->capture_default_str();
-  command->add_option("--workers", arguments->workers, "CPU workers; 0: one per core")->capture_default_str();
+  command->add_option("--dtype", arguments->dtype, "To compute in")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  add_workers_option(*command, arguments->workers);
   command->add_flag("--json", arguments->json, "One line of JSON: loss, perplexity, tokens");
   command->callback([arguments] { run(*arguments); });
 }

@@ -1,6 +1,7 @@
 // tessera generate: a model folder continues a text.
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "models/generate/generator.hpp"
@@ -29,9 +30,9 @@ std::vector<int32_t> prompt_of(const Arguments& arguments, const Tokenizer* toke
 
 void run(const Arguments& arguments) {
   if (arguments.max_new < 1) throw error("--max-new {}: at least one token", arguments.max_new);
-  if (arguments.sampling.temperature < 0)
+  if (!(arguments.sampling.temperature >= 0 && std::isfinite(arguments.sampling.temperature)))
     throw error("--temperature {}: 0 is greedy, more is freer", arguments.sampling.temperature);
-  if (arguments.sampling.top_p <= 0 || arguments.sampling.top_p > 1)
+  if (!(arguments.sampling.top_p > 0 && arguments.sampling.top_p <= 1))
     throw error("--top-p {}: above 0, at most 1", arguments.sampling.top_p);
   if (arguments.sampling.top_k < 0) throw error("--top-k {}: 0 is all tokens", arguments.sampling.top_k);
   const std::filesystem::path file = std::filesystem::path(arguments.model) / "tokenizer.json";
@@ -41,6 +42,7 @@ void run(const Arguments& arguments) {
   Generator generate(session, arguments.model,
                      {.dtype = dtype_named(arguments.dtype), .cache = !arguments.no_cache});
   const std::vector<int32_t> prompt = prompt_of(arguments, tokenizer.get());
+  generate.check(prompt, arguments.max_new);
 
   std::optional<TextStream> stream;
   if (text) stream.emplace(*tokenizer);
@@ -78,10 +80,11 @@ void add_generate(CLI::App& app) {
       ->add_option("model", arguments->model,
                    "A model folder: config.json, model.safetensors, tokenizer.json")
       ->required();
-  command->add_option("--prompt", arguments->prompt, "The text to continue");
+  CLI::Option* prompt = command->add_option("--prompt", arguments->prompt, "The text to continue");
   command
       ->add_option("--prompt-ids", arguments->prompt_ids, "Token ids to continue, 1,5,9; needs no tokenizer")
-      ->delimiter(',');
+      ->delimiter(',')
+      ->excludes(prompt);
   command->add_option("--max-new", arguments->max_new, "New tokens at most")->capture_default_str();
   command->add_option("--temperature", arguments->sampling.temperature, "0: always the likeliest token")
       ->capture_default_str();
@@ -92,8 +95,10 @@ void add_generate(CLI::App& app) {
                    "Only among the likeliest with this probability together")
       ->capture_default_str();
   command->add_option("--seed", arguments->sampling.seed, "Of the random choices")->capture_default_str();
-  command->add_option("--dtype", arguments->dtype, "To compute in: f32 or bf16")->capture_default_str();
-  command->add_option("--workers", arguments->workers, "CPU workers; 0: one per core")->capture_default_str();
+  command->add_option("--dtype", arguments->dtype, "To compute in")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->capture_default_str();
+  add_workers_option(*command, arguments->workers);
   command->add_flag("--no-cache", arguments->no_cache, "Compute the whole sequence for every token");
   command->add_flag("--json", arguments->json, "One line of JSON at the end");
   command->callback([arguments] { run(*arguments); });

@@ -1,13 +1,12 @@
 // tessera import: other formats into model folders.
 // SPDX-License-Identifier: Apache-2.0
-#include <filesystem>
+#include "models/checkpoint/import.hpp"
+
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
-#include "models/checkpoint/llama2c.hpp"
-#include "models/config/hf_config.hpp"
 #include "models/tokenizer/tokenizer.hpp"
-#include "runtime/core/error.hpp"
-#include "runtime/core/file.hpp"
 #include "tools/tessera/command.hpp"
 
 namespace tessera {
@@ -19,29 +18,12 @@ struct Arguments {
 };
 
 void run(const Arguments& arguments) {
-  namespace fs = std::filesystem;
   const ImportedModel model = read_llama2c_checkpoint(arguments.checkpoint);
   std::unique_ptr<Tokenizer> tokenizer;
   if (!arguments.tokenizer.empty()) tokenizer = load_tokenizer(arguments.tokenizer);
-  std::error_code problem;
-  fs::create_directories(arguments.out, problem);
-  if (problem)
-    throw error("{}: cannot be made: {}; choose another folder with --out", arguments.out, problem.message());
-  std::vector<NamedArray> arrays;
+  write_model_folder(arguments.out, model, tokenizer.get());
   int64_t parameters = 0;
-  for (const OwnedArray& tensor : model.tensors) {
-    arrays.push_back(tensor.view());
-    parameters += static_cast<int64_t>(tensor.bytes.size()) / 4;
-  }
-  write_safetensors(fs::path(arguments.out) / "model.safetensors", arrays);
-  HfConfig config;
-  config.model = model.config;
-  if (tokenizer) {
-    config.bos = tokenizer->bos();
-    config.eos = tokenizer->eos();
-    save_tokenizer(arguments.out, *tokenizer);
-  }
-  write_file(fs::path(arguments.out) / "config.json", hf_config_json(config));
+  for (const OwnedArray& tensor : model.tensors) parameters += static_cast<int64_t>(tensor.bytes.size()) / 4;
   if (arguments.json)
     fmt::print("{}\n", nlohmann::ordered_json{{"model", arguments.out}, {"parameters", parameters}}.dump());
   else

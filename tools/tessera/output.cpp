@@ -24,10 +24,6 @@ std::string padding(const std::string& text, size_t wanted) {
   return std::string(wanted - std::min(wanted, width(text)), ' ');
 }
 
-std::string three_digits(double value) {
-  return fmt::format("{:.{}f}", value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0);
-}
-
 }  // namespace
 
 void print_line(const std::string& line) {
@@ -75,18 +71,6 @@ double rounded(double value, int digits) {
   if (value == 0 || !std::isfinite(value)) return value;
   const double scale = std::pow(10, digits - 1 - std::floor(std::log10(std::abs(value))));
   return scale >= 1 ? std::round(value * scale) / scale : std::round(value);
-}
-
-std::string bytes_text(int64_t bytes) {
-  constexpr std::array<const char*, 5> units{"B", "KiB", "MiB", "GiB", "TiB"};
-  auto value = static_cast<double>(bytes);
-  size_t unit = 0;
-  while (value >= 1000 && unit + 1 < units.size()) {
-    value /= 1024;
-    ++unit;
-  }
-  const bool whole = value == std::floor(value);
-  return (whole ? fmt::format("{:.0f}", value) : three_digits(value)) + ' ' + units[unit];
 }
 
 std::string count_text(double count) {

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "runtime/core/text.hpp"
+
 namespace tessera {
 
 using Json = nlohmann::ordered_json;  // keys stay in the order in which they are documented
@@ -27,7 +29,6 @@ class Table {
 };
 
 double rounded(double value, int digits);   // significant digits, for JSON
-std::string bytes_text(int64_t bytes);      // "512 B", "1.5 GiB"
 std::string count_text(double count);       // "950", "12.3k", "4.56G"
 std::string seconds_text(double seconds);   // "12.3 µs", "4.56 ms", "7.89 s"
 std::string duration_text(double seconds);  // "0:07", "12:34", "1:02:03"

@@ -5,6 +5,7 @@
 #include "models/data/dataset.hpp"
 #include "models/train/plans.hpp"
 #include "models/train/training_graph.hpp"
+#include "runtime/core/machine.hpp"
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/plan_report.hpp"
 
@@ -18,7 +19,7 @@ struct Arguments {
 };
 
 void run(const Arguments& arguments) {
-  Config config = load_config(arguments.config, {.overrides = arguments.set});
+  Config config = load_config(arguments.config, {.overrides = arguments.set, .cores = usable_cores()});
   if (config.model.vocab == 0) config.model.vocab = open_dataset(config).vocab;
   const TrainingGraph training(config);
   const Plan plan = training_plan(config, *training.graph);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/plan/memory.hpp"
 #include "runtime/plan/plan.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/output.hpp"
@@ -28,14 +29,14 @@ struct PlanReport {
   int64_t longest_chain = 0;  // tasks
   double area_s = 0;          // all work at the ceiling's rate, shared evenly by the workers
   double critical_path_s = 0;
-  int64_t intermediate_bytes = 0, variable_bytes = 0, transfer_bytes = 0;
-  int64_t process_bytes = 0;  // the program, its libraries, the plan and the engine's own structures
+  MemoryNeed memory;
+  int64_t process_bytes = 0;  // the program, its libraries, the plan and an engine without tasks
   std::string tiling;
   std::vector<std::string> notes;
 
   double bound_s() const;      // no schedule is faster
   double parallelism() const;  // workers that could be kept busy
-  int64_t peak_bytes() const { return intermediate_bytes + variable_bytes + transfer_bytes + process_bytes; }
+  int64_t peak_bytes() const { return memory.total() + process_bytes; }
 };
 
 // `ceiling` is that of `workers` workers.
@@ -54,9 +55,6 @@ void print_text(const PlanReport& report);
 // Graphviz' language: a node per task, an edge per dependency; those into the next step are dashed. Throws
 // Error where the plan is too large to be looked at.
 std::string dot(const Plan& plan);
-
-// Throws Error that says how much the plan needs where that is more than `available` bytes.
-void check_memory(const PlanReport& report, int64_t available);
 
 // Resident memory of this process, in bytes: now, and at its highest.
 int64_t resident_bytes();

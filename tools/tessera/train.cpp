@@ -7,6 +7,7 @@
 #include "models/tokenizer/tokenizer.hpp"
 #include "models/train/trainer.hpp"
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/progress.hpp"
@@ -66,7 +67,7 @@ TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
 void run(const Arguments& arguments) {
   std::vector<std::string> overrides = arguments.set;
   if (!arguments.trace.empty()) overrides.push_back("run.trace=\"" + arguments.trace + "\"");
-  const Config config = load_config(arguments.config, {.overrides = overrides});
+  const Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
   const TrainResult result = train_with_bar(config, arguments);
   if (arguments.json) {
     nlohmann::ordered_json line{{"steps", result.steps},
@@ -105,7 +106,8 @@ void add_train(CLI::App& app) {
   command->add_option("--set", arguments->set, "Override a key: --set train.steps=20")
       ->allow_extra_args(false);
   command->add_option("--trace", arguments->trace, "Write the last steps as Perfetto JSON to this file");
-  command->add_flag("--resume", arguments->resume, "Go on from the latest checkpoint in the folder, to the same bits");
+  command->add_flag("--resume", arguments->resume,
+                    "Go on from the latest checkpoint in the folder, to the same bits");
   command->add_flag("--json", arguments->json,
                     "JSON lines: steps, loss, val_loss, seconds, model; exact_match, held_out");
   command->callback([arguments] { run(*arguments); });

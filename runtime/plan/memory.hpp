@@ -1,0 +1,24 @@
+// How much memory a plan takes, and the refusal where there is not so much.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/plan/plan.hpp"
+
+namespace tessera {
+
+// Bytes on top of what the process has before it.
+struct MemoryNeed {
+  int64_t variables = 0, intermediate = 0, transfers = 0;
+  int64_t engine = 0;  // the engine's own structures for the plan's tasks
+
+  int64_t total() const { return variables + intermediate + transfers + engine; }
+};
+
+MemoryNeed memory_need(const Plan& plan);
+
+// Throws Error that says how much is needed where that is more than `available` bytes.
+void check_memory(const MemoryNeed& need, int64_t available);
+
+}  // namespace tessera
