@@ -12,8 +12,8 @@ FN float share(float x) {
 FN float slope(float x) {
   if (EXACT) return share(x) + x * 0.39894228f * exp(-0.5f * x * x);
   x = fmin(10.0f, fmax(-10.0f, x));  // beyond, p is 0 or 1
-  const float p = share(x);
-  return p + x * p * (1.0f - p) * (A + 3.0f * B * x * x);
+  const float e = exp(-x * (A + B * x * x)), p = 1.0f / (1.0f + e);
+  return p + x * p * (e * p) * (A + 3.0f * B * x * x);
 }
 
 KERNEL gelu(GLOBAL const T* x, GLOBAL T* y, long n) {

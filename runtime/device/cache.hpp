@@ -10,7 +10,8 @@
 
 namespace tessera {
 
-// The user's cache folder: $TESSERA_CACHE, else tessera/ in $XDG_CACHE_HOME or ~/.cache; empty where there is none.
+// The user's cache folder: $TESSERA_CACHE, else tessera/ in $XDG_CACHE_HOME or ~/.cache; empty where there is
+// none.
 std::filesystem::path cache_folder();
 
 class KernelCache {

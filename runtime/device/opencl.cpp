@@ -1,4 +1,5 @@
-// The OpenCL queue: kernels are compiled by the driver when first launched, and a task's end waits for its work.
+// The OpenCL queue: kernels are compiled by the driver when first launched, and a task's end waits for its
+// work.
 // SPDX-License-Identifier: Apache-2.0
 #define CL_TARGET_OPENCL_VERSION 120
 #include "runtime/device/opencl.hpp"
@@ -114,9 +115,10 @@ class OpenclQueue final : public DeviceQueue {
     if (rows == 0 || row_bytes == 0) return;
     const auto unsigned_ = [](int64_t x) { return static_cast<size_t>(x); };
     if (rows == 1 || (to.pitch == row_bytes && from.pitch == row_bytes))
-      return check(clEnqueueCopyBuffer(queue_, memory(from.memory), memory(to.memory), unsigned_(from.offset),
-                                       unsigned_(to.offset), unsigned_(rows * row_bytes), 0, nullptr, nullptr),
-                   "a copy");
+      return check(
+          clEnqueueCopyBuffer(queue_, memory(from.memory), memory(to.memory), unsigned_(from.offset),
+                              unsigned_(to.offset), unsigned_(rows * row_bytes), 0, nullptr, nullptr),
+          "a copy");
     const size_t from_at[3] = {unsigned_(from.offset % from.pitch), unsigned_(from.offset / from.pitch), 0};
     const size_t to_at[3] = {unsigned_(to.offset % to.pitch), unsigned_(to.offset / to.pitch), 0};
     const size_t size[3] = {unsigned_(row_bytes), unsigned_(rows), 1};
@@ -127,7 +129,8 @@ class OpenclQueue final : public DeviceQueue {
 
   void fill(void* to, int64_t bytes, uint8_t value) override {
     if (bytes == 0) return;
-    check(clEnqueueFillBuffer(queue_, memory(to), &value, 1, 0, static_cast<size_t>(bytes), 0, nullptr, nullptr),
+    check(clEnqueueFillBuffer(queue_, memory(to), &value, 1, 0, static_cast<size_t>(bytes), 0, nullptr,
+                              nullptr),
           "a fill");
   }
 
@@ -199,7 +202,8 @@ class OpenclQueue final : public DeviceQueue {
     cl_program program = program_of(what);
     cl_int status = CL_SUCCESS;
     cl_kernel kernel = clCreateKernel(program, std::string(what.name).c_str(), &status);
-    if (status != CL_SUCCESS) throw CompileFailure(fmt::format("{}: its device source has no kernel {}", what.op, what.name));
+    if (status != CL_SUCCESS)
+      throw CompileFailure(fmt::format("{}: its device source has no kernel {}", what.op, what.name));
     kernels_.emplace(what, kernel);
     return kernel;
   }
@@ -250,7 +254,8 @@ class OpenclQueue final : public DeviceQueue {
 
   void keep(const std::string& key, cl_program program) {
     size_t size = 0;
-    if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, nullptr) != CL_SUCCESS || size == 0)
+    if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, nullptr) != CL_SUCCESS ||
+        size == 0)
       return;
     std::vector<char> binary(size);
     auto* bytes = reinterpret_cast<unsigned char*>(binary.data());

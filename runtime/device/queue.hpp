@@ -64,7 +64,8 @@ struct Grid {
   std::array<int, 2> items{64, 1};
 };
 
-// For kernels written with FOR_EACH: enough items for n elements of the kind that takes `each` of them a turn.
+// For kernels written with FOR_EACH: enough items for n elements of the kind that takes `each` of them a
+// turn.
 Grid for_each(int64_t n, int64_t each = 1);
 
 // One argument: a device address, or a number.
@@ -96,8 +97,8 @@ struct Region {
   int64_t offset = 0, pitch = 0;
 };
 
-// In-order work of one device worker. Addresses are the device's own (CUDA pointers, OpenCL memory objects), so
-// offsets into them are arguments of kernels. Nothing here waits for the device, except where it says so.
+// In-order work of one device worker. Addresses are the device's own (CUDA pointers, OpenCL memory objects),
+// so offsets into them are arguments of kernels. Nothing here waits for the device, except where it says so.
 class DeviceQueue {
  public:
   virtual ~DeviceQueue() = default;
@@ -109,7 +110,8 @@ class DeviceQueue {
     const std::array<LaunchArg, sizeof...(Args)> list{LaunchArg(args)...};
     launch_kernel(kernel, grid, list);
   }
-  virtual void launch_kernel(const DeviceKernel& kernel, const Grid& grid, std::span<const LaunchArg> args) = 0;
+  virtual void launch_kernel(const DeviceKernel& kernel, const Grid& grid,
+                             std::span<const LaunchArg> args) = 0;
 
   // rows × bytes between rectangles; they must not overlap.
   virtual void copy(const Region& to, const Region& from, int64_t rows, int64_t row_bytes) = 0;
@@ -129,8 +131,8 @@ class DeviceQueue {
     return scratch_bytes(static_cast<size_t>(count) * sizeof(T));
   }
 
-  // Where kernels report bad data: i32 {row + 1, value}, 0 at first. After the task a row that is there makes a
-  // Failure of `what` with {row} and {value} filled in: "the id of row {row} is {value}, beyond the table".
+  // Where kernels report bad data: i32 {row + 1, value}, 0 at first. After the task a row that is there makes
+  // a Failure of `what` with {row} and {value} filled in: "the id of row {row} is {value}, beyond the table".
   virtual void* fault(std::string what) = 0;
 
   // A matrix product by the vendor's library; false where it has none, or not for this one.

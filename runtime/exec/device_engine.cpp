@@ -1,4 +1,5 @@
-// The engine of one device: one thread runs ready tasks in order, on the device or beside it. For tests and tools.
+// The engine of one device: one thread runs ready tasks in order, on the device or beside it. For tests and
+// tools.
 // SPDX-License-Identifier: Apache-2.0
 //
 // Every buffer has a copy on the device; which of the two holds the last value is known, and the other one is
@@ -109,7 +110,8 @@ class DeviceTasks final : public TaskSet {
       for (const EngineAccess& access : task.accesses)
         pointers.push_back(
             engine_.bring(engine_.buffers_[static_cast<size_t>(access.buffer)], access.mode, task.on_device));
-      runner_.run(index, task.on_device ? DeviceEngine::device_worker : DeviceEngine::host_worker, pointers.data());
+      runner_.run(index, task.on_device ? DeviceEngine::device_worker : DeviceEngine::host_worker,
+                  pointers.data());
     }
     runner_.finished(index);
   }

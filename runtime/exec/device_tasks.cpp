@@ -1,4 +1,5 @@
-// Tasks on devices: launches in the order of the stages, and the CPU's kernel where the device's does not compile.
+// Tasks on devices: launches in the order of the stages, and the CPU's kernel where the device's does not
+// compile.
 // SPDX-License-Identifier: Apache-2.0
 #include <spdlog/spdlog.h>
 
@@ -51,9 +52,10 @@ Broken broken;
 
 // Values are only looked at on the CPU.
 bool Executor::runs_on_device(const Task& task) const {
-  return !options_.check_finite && std::all_of(task.stages.begin(), task.stages.end(), [](const Stage& stage) {
-    return stage.kernel && stage.kernel->gpu && !broken.has(stage.kernel);
-  });
+  return !options_.check_finite &&
+         std::all_of(task.stages.begin(), task.stages.end(), [](const Stage& stage) {
+           return stage.kernel && stage.kernel->gpu && !broken.has(stage.kernel);
+         });
 }
 
 void Executor::execute_on_device(Set& set, int task, size_t s, int worker, void* const* pointers,
@@ -67,7 +69,7 @@ void Executor::execute_on_device(Set& set, int task, size_t s, int worker, void*
       view.data = pointers[sources[k].pointer];
     } else {
       const auto at = reinterpret_cast<intptr_t>(sources[k].view.data);
-      auto known = std::find_if(scratch.begin(), scratch.end(), [&](auto& s) { return s.first == at; });
+      auto known = std::find_if(scratch.begin(), scratch.end(), [&](auto& tile) { return tile.first == at; });
       if (known == scratch.end())
         known = scratch.insert(scratch.end(), {at, queue.scratch_bytes(bytes_of(view))});
       view.data = known->second;

@@ -26,8 +26,8 @@ struct EngineTask {
   int priority = 0;
   double flops = 0;
   int64_t bytes = 0;
-  const char* name = "";  // outlives the engine's use of it
-  bool on_device = false; // whether workers that drive a device may run it
+  const char* name = "";   // outlives the engine's use of it
+  bool on_device = false;  // whether workers that drive a device may run it
 };
 
 // Who is told. Both are called on the worker's thread; neither may throw.
@@ -65,7 +65,7 @@ struct EngineOptions {
   std::string engine = "starpu";  // or in-process, without StarPU: "threads", or "device" for one device
   int workers = 0;                // CPU workers; 0: one per core
   std::string scheduler = "lws";  // of StarPU
-  std::vector<int> opencl, cuda;  // indices of devices
+  std::vector<int> opencl = {}, cuda = {};  // indices of devices
 };
 
 std::unique_ptr<Engine> make_thread_engine(int workers);

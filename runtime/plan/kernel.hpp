@@ -48,7 +48,8 @@ class DeviceQueue;
 struct Kernel {
   std::string_view name;
   void (*cpu)(const TileArgs&) = nullptr;
-  void (*gpu)(const TileArgs&, DeviceQueue&) = nullptr;  // launches for OpenCL and CUDA alike; tiles lie there
+  void (*gpu)(const TileArgs&,
+              DeviceQueue&) = nullptr;  // launches for OpenCL and CUDA alike; tiles lie there
   bool light = false;  // memory-bound and element- or row-wise: worth fusing with its neighbours
 };
 

@@ -1,4 +1,5 @@
-// Every op × backend × dtype × case of the op table against its reference; gradients against finite differences.
+// Every op × backend × dtype × case of the op table against its reference; gradients against finite
+// differences.
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -110,8 +111,7 @@ double largest(const HostArray& array) {
 class ConformanceTest : public testing::TestWithParam<Conformance> {
  protected:
   void SetUp() override {
-    if (GetParam().backend == Backend::opencl && opencl_devices().empty())
-      GTEST_SKIP() << "no OpenCL device";
+    if (GetParam().backend == Backend::opencl && opencl_devices().empty()) GTEST_SKIP() << "no OpenCL device";
     const Case& one = GetParam().the_case;
     for (size_t k = 0; k < one.inputs.size(); ++k) {
       host_.push_back(filled(one.inputs[k], static_cast<uint32_t>(k)));

@@ -13,7 +13,6 @@ function(tessera_embed file name)
   set(script ${PROJECT_SOURCE_DIR}/tools/cmake/embed_text.cmake)
   add_custom_command(OUTPUT ${made} COMMAND ${CMAKE_COMMAND} -DFROM=${file} -DTO=${made} -P ${script}
                      DEPENDS ${file} ${script} VERBATIM)
-  target_sources(tessera PRIVATE ${made})
   set_property(GLOBAL APPEND PROPERTY tessera_embedded ${made})
 endfunction()
 
@@ -83,6 +82,8 @@ const std::vector<DeviceSource>& device_sources() {
 ")
   target_sources(tessera PRIVATE ${PROJECT_BINARY_DIR}/generated/device_sources.cpp)
   get_property(embedded GLOBAL PROPERTY tessera_embedded)
+  add_custom_target(embedded_sources DEPENDS ${embedded})  # their rules belong to this folder, the library to another
+  add_dependencies(tessera embedded_sources)
   set_source_files_properties(${PROJECT_BINARY_DIR}/generated/device_sources.cpp TARGET_DIRECTORY tessera
                               PROPERTIES OBJECT_DEPENDS "${embedded}")
 endfunction()

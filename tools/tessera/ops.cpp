@@ -23,7 +23,8 @@ template <class Has>
 std::string availability(const OpEntry& op, DType dtype, std::string_view backend, Has has) {
   if (op.cases(dtype).empty()) return fmt::format("not an op on {}", name_of(dtype));
   for (const Kernel* kernel : op.kernels)
-    if (!has(*kernel)) return fmt::format("kernel {} runs elsewhere: it has no {} form", kernel->name, backend);
+    if (!has(*kernel))
+      return fmt::format("kernel {} runs elsewhere: it has no {} form", kernel->name, backend);
   return "yes";
 }
 
@@ -32,7 +33,8 @@ void list_ops(bool json) {
   for (const OpEntry& op : op_table())
     for (DType dtype : {DType::f32, DType::bf16}) {
       const auto on_device = [](const Kernel& k) { return k.gpu != nullptr; };
-      const std::string cpu = availability(op, dtype, "CPU", [](const Kernel& k) { return k.cpu != nullptr; });
+      const std::string cpu =
+          availability(op, dtype, "CPU", [](const Kernel& k) { return k.cpu != nullptr; });
       const std::string opencl = availability(op, dtype, "OpenCL", on_device);
       const std::string cuda = availability(op, dtype, "CUDA", on_device);
       if (json)
