@@ -9,12 +9,14 @@
 namespace tessera {
 
 void add_cpu(const TileArgs& args);
+void add_gpu(const TileArgs& args, DeviceQueue& queue);
 void add_row_cpu(const TileArgs& args);
+void add_row_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel add_kernel{.name = "add", .cpu = add_cpu, .light = true};
-const Kernel add_row_kernel{.name = "add_row", .cpu = add_row_cpu, .light = true};
+const Kernel add_kernel{.name = "add", .cpu = add_cpu, .gpu = add_gpu, .light = true};
+const Kernel add_row_kernel{.name = "add_row", .cpu = add_row_cpu, .gpu = add_row_gpu, .light = true};
 
 bool is_row(const TensorType& a, const TensorType& b) { return a.shape.rank() == 2 && b.shape.rank() == 1; }
 

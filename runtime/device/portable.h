@@ -131,6 +131,8 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
 
 // Every item of a one-dimensional launch takes every LONG_ITEMS-th element.
 #define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i += LONG_ITEMS)
+// Every row of groups takes every GROUPS(1)-th row; with FOR_EACH for its columns.
+#define FOR_ROWS(r, n) for (long r = GROUP(1); r < (n); r += GROUPS(1))
 
 // x += the same of all items of a group, in the fixed order of a binary tree; `part` is local memory of
 // ITEMS(0) floats (a power of two), free again afterwards. Every item of the group must take part.

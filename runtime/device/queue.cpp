@@ -33,6 +33,14 @@ Grid for_each(int64_t n, int64_t each) {
   return {.groups = {std::clamp<int64_t>(wanted, 1, most_groups), 1, 1}, .items = {items, 1}};
 }
 
+Grid for_each_row(int64_t rows, int64_t cols) {
+  constexpr int items = 128;
+  constexpr int64_t most_groups = 4096;
+  return {.groups = {std::clamp<int64_t>((cols + items - 1) / items, 1, most_groups),
+                     std::clamp<int64_t>(rows, 1, most_groups), 1},
+          .items = {items, 1}};
+}
+
 std::string fault_text(std::string what, int row, int value) {
   const auto fill = [&](std::string_view name, int number) {
     if (const size_t at = what.find(name); at != std::string::npos)

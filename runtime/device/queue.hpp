@@ -67,6 +67,7 @@ struct Grid {
 // For kernels written with FOR_EACH: enough items for n elements of the kind that takes `each` of them a
 // turn.
 Grid for_each(int64_t n, int64_t each = 1);
+Grid for_each_row(int64_t rows, int64_t cols);  // for kernels with FOR_ROWS around FOR_EACH
 
 // One argument: a device address, or a number.
 struct LaunchArg {
