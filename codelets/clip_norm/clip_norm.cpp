@@ -11,12 +11,15 @@
 namespace tessera {
 
 void sum_squares_cpu(const TileArgs& args);
+void sum_squares_gpu(const TileArgs& args, DeviceQueue& queue);
 void clip_norm_cpu(const TileArgs& args);
+void clip_norm_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel sum_squares_kernel{.name = "sum_squares", .cpu = sum_squares_cpu, .light = true};
-const Kernel clip_norm_kernel{.name = "clip_norm", .cpu = clip_norm_cpu};
+const Kernel sum_squares_kernel{
+    .name = "sum_squares", .cpu = sum_squares_cpu, .gpu = sum_squares_gpu, .light = true};
+const Kernel clip_norm_kernel{.name = "clip_norm", .cpu = clip_norm_cpu, .gpu = clip_norm_gpu};
 
 struct ClipNorm final : ClipNormOp {
   using ClipNormOp::ClipNormOp;

@@ -9,13 +9,15 @@
 namespace tessera {
 
 void silu_mul_cpu(const TileArgs& args);
+void silu_mul_gpu(const TileArgs& args, DeviceQueue& queue);
 void silu_mul_backward_cpu(const TileArgs& args);
+void silu_mul_backward_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel silu_mul_kernel{.name = "silu_mul", .cpu = silu_mul_cpu, .light = true};
+const Kernel silu_mul_kernel{.name = "silu_mul", .cpu = silu_mul_cpu, .gpu = silu_mul_gpu, .light = true};
 const Kernel silu_mul_backward_kernel{
-    .name = "silu_mul_backward", .cpu = silu_mul_backward_cpu, .light = true};
+    .name = "silu_mul_backward", .cpu = silu_mul_backward_cpu, .gpu = silu_mul_backward_gpu, .light = true};
 
 // With s = sigmoid(gate): d_gate = d_y · up · s (1 + gate (1 - s)), d_up = d_y · gate · s
 struct SiluMulBackward final : Op {
