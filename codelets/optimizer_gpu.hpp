@@ -25,7 +25,4 @@ struct OptimizerTiles {
         with_shadow(args.count() > n_state + 5) {}
 };
 
-// Enough items that each takes a few elements: what they share is computed once per group.
-inline Grid for_parameters(int64_t n) { return for_each(n, 4); }
-
 }  // namespace tessera

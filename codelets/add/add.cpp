@@ -72,6 +72,7 @@ std::vector<Case> cases(DType t) {
        .inputs = {{{{{"rows", 33}, {"cols", 19}}, t}}, {{{{"cols", 19}}, DType::f32}}},
        .tiling = "rows=8x2|8,9 cols=16,3",
        .sum_length = 33},
+      {.name = "wide bias", .op = op, .inputs = {{{{5, 300}, t}}, {{{300}, t}}}, .sum_length = 5},
       {.name = "unlike cuts",
        .op = op,
        .inputs = {{{{{"rows", 12}, 6}, t}}, {{{{"others", 12}, {"cols", 6}}, t}}},

@@ -17,8 +17,9 @@ void add_gpu(const TileArgs& args, DeviceQueue& queue) {
 }
 
 void add_row_gpu(const TileArgs& args, DeviceQueue& queue) {
-  const int64_t rows = args[2].rows, cols = args[2].cols;
-  queue.launch(kernel(args, "add_row"), for_each_row(rows, cols), args[0], args[1], args[2], rows, cols);
+  const int64_t cols = args[2].cols;
+  queue.launch(kernel(args, "add_row"), for_each_in_rows(args[2].rows, cols), args[0], args[1], args[2],
+               cols);
 }
 
 }  // namespace tessera

@@ -1,14 +1,16 @@
 // clip_norm on devices.
 // SPDX-License-Identifier: Apache-2.0
 
-// part[group] = Σ x² over what the group takes of x
+// part[group] = Σ x² over EACH · WIDTH elements
 KERNEL GROUP_SIZE(WIDTH, 1) sum_squares(GLOBAL const T* x, GLOBAL float* part, long n) {
   LOCAL float sums[WIDTH];
+  const long first = (long)GROUP(0) * (EACH * WIDTH) + ITEM(0);
   float sum = 0;
-  FOR_EACH(i, n) {
-    const float v = LOAD(T, x, i);
-    sum += v * v;
-  }
+  for (int k = 0; k < EACH; ++k)
+    if (first + k * WIDTH < n) {
+      const float v = LOAD(T, x, first + k * WIDTH);
+      sum += v * v;
+    }
   sum = group_sum(sum, sums);
   if (ITEM(0) == 0) part[GROUP(0)] = sum;
 }

@@ -4,9 +4,9 @@
 KERNEL rmsprop(GLOBAL float* param, GLOBAL const float* grad, GLOBAL float* square, GLOBAL float* velocity,
                GLOBAL const float* lr, GLOBAL const float* control, GLOBAL T* shadow, long n, float old_s,
                float new_s, float eps, float decay, float momentum) {
-  if (control[1] == 0.0f) return;  // the gradients are not finite
+  const int finite = control[1] != 0.0f;
   const float scale = control[0], rate = *lr;
-  FOR_EACH(i, n) {
+  FOR_EACH(i, finite ? n : 0) {
     const float p = param[i], g = grad[i] * scale + decay * p;
     const float s = old_s * square[i] + new_s * g * g;
     square[i] = s;

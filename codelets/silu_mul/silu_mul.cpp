@@ -69,6 +69,9 @@ std::vector<Case> cases(DType t) {
   return {
       {.name = "plain", .op = op, .inputs = {{small}, {small}}},
       {.name = "wide range", .op = op, .inputs = {{wide, -20, 20}, {wide}}},
+      {.name = "far out",
+       .op = op,
+       .inputs = {{.type = small, .values = {-200, -95, -88, -80, 0, 80, 95, 200}}, {small}}},
       {.name = "ragged tiles", .op = op, .inputs = {{cut, -4, 4}, {cut}}, .tiling = tiling},
       {.name = "unlike cuts", .op = op, .inputs = {{cut, -4, 4}, {other}}, .tiling = tiling},
       {.name = "one element", .op = op, .inputs = {{one}, {one}}},

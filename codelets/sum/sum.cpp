@@ -83,6 +83,7 @@ std::vector<Case> cases(DType t) {
        .inputs = {{{{{"rows", 33}, {"cols", 19}}, t}}},
        .tiling = "rows=4x2|4x2|8|6,3 cols=16,3",
        .sum_length = 33},
+      {.name = "wide", .op = op, .inputs = {{{{41, 300}, t}}}, .sum_length = 41},
       {.name = "one row", .op = op, .inputs = {{{{1, 5}, t}}}},
       {.name = "spread",
        .op = spread,

@@ -23,6 +23,6 @@ KERNEL accumulate(GLOBAL const float* part, GLOBAL float* sum, long n) {
   FOR_EACH(i, n) sum[i] += part[i];
 }
 
-KERNEL spread_rows(GLOBAL const S* x, GLOBAL T* y, long rows, long cols) {
-  FOR_ROWS(r, rows) FOR_EACH(c, cols) STORE(T, y, r * cols + c, LOAD(S, x, c));
+KERNEL spread_rows(GLOBAL const S* x, GLOBAL T* y, long cols) {
+  FOR_EACH_IN_ROWS(r, c, cols) STORE(T, y, r * cols + c, LOAD(S, x, c));
 }

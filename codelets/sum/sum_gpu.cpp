@@ -27,9 +27,9 @@ void accumulate_gpu(const TileArgs& args, DeviceQueue& queue) {
 }
 
 void spread_rows_gpu(const TileArgs& args, DeviceQueue& queue) {
-  const int64_t rows = args[1].rows, cols = args[1].cols;
-  queue.launch(kernel("spread_rows", args[0].dtype, args[1].dtype), for_each_row(rows, cols), args[0],
-               args[1], rows, cols);
+  const int64_t cols = args[1].cols;
+  queue.launch(kernel("spread_rows", args[0].dtype, args[1].dtype), for_each_in_rows(args[1].rows, cols),
+               args[0], args[1], cols);
 }
 
 }  // namespace tessera

@@ -131,10 +131,13 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
 #define LOAD4(T, p, i) PASTE(load4, T)(p, i)
 #define STORE4(T, p, i, x) PASTE(store4, T)(p, i, x)
 
-// Every item of a one-dimensional launch takes every LONG_ITEMS-th element.
-#define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i += LONG_ITEMS)
-// Every row of groups takes every GROUPS(1)-th row; with FOR_EACH for its columns.
-#define FOR_ROWS(r, n) for (long r = GROUP(1); r < (n); r += GROUPS(1))
+// Every item of a launch over for_each(n) takes one element. No item loops over several: compilers for CPUs turn
+// the items of a group into vectors only where there is no loop in between.
+#define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i = (n))
+
+// The same for the elements [r, c] of a launch over for_each_in_rows(rows, cols).
+#define FOR_EACH_IN_ROWS(r, c, cols)                                                         \
+  for (long r = GROUP(0), c = (long)GROUP(1) * ITEMS(0) + ITEM(0); c < (cols); c = (cols))
 
 // x += the same of all items of a group, in the fixed order of a binary tree; `part` is local memory of
 // ITEMS(0) floats (a power of two), free again afterwards. Every item of the group must take part.
