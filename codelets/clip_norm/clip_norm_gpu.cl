@@ -30,11 +30,11 @@ KERNEL GROUP_SIZE(WIDTH, 1) sum_parts(GLOBAL const float* part, GLOBAL float* su
 }
 
 // Sums that lie in memory of their own become neighbours, from `at` on.
-KERNEL gather(GLOBAL float* part, int at, GLOBAL const float* p0, GLOBAL const float* p1, GLOBAL const float* p2,
-              GLOBAL const float* p3, GLOBAL const float* p4, GLOBAL const float* p5, GLOBAL const float* p6,
-              GLOBAL const float* p7, GLOBAL const float* p8, GLOBAL const float* p9, GLOBAL const float* p10,
-              GLOBAL const float* p11, GLOBAL const float* p12, GLOBAL const float* p13,
-              GLOBAL const float* p14, GLOBAL const float* p15) {
+KERNEL gather(GLOBAL float* part, int at, GLOBAL const float* p0, GLOBAL const float* p1,
+              GLOBAL const float* p2, GLOBAL const float* p3, GLOBAL const float* p4, GLOBAL const float* p5,
+              GLOBAL const float* p6, GLOBAL const float* p7, GLOBAL const float* p8, GLOBAL const float* p9,
+              GLOBAL const float* p10, GLOBAL const float* p11, GLOBAL const float* p12,
+              GLOBAL const float* p13, GLOBAL const float* p14, GLOBAL const float* p15) {
   part[at] = *p0;
   part[at + 1] = *p1;
   part[at + 2] = *p2;
@@ -54,7 +54,8 @@ KERNEL gather(GLOBAL float* part, int at, GLOBAL const float* p0, GLOBAL const f
 }
 
 // control = {scale, finite, norm}
-KERNEL GROUP_SIZE(WIDTH, 1) clip_norm(GLOBAL const float* part, GLOBAL float* control, int n, float max_norm) {
+KERNEL GROUP_SIZE(WIDTH, 1)
+    clip_norm(GLOBAL const float* part, GLOBAL float* control, int n, float max_norm) {
   LOCAL float sums[WIDTH];
   const float norm = sqrt(sum_of_parts(part, n, sums));
   if (ITEM(0) != 0) return;
