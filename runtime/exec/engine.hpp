@@ -51,6 +51,8 @@ class Engine {
   virtual ~Engine() = default;
   virtual std::string name() const = 0;
   virtual int workers() const = 0;
+  virtual std::string worker_name(int worker) const { return fmt::format("cpu {}", worker); }
+  virtual int64_t bytes_moved(int /*worker*/) const { return 0; }
   // What a worker that drives a device launches on; null for CPU workers. Used by that worker alone.
   virtual DeviceQueue* queue(int /*worker*/) { return nullptr; }
   virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
@@ -59,6 +61,14 @@ class Engine {
   virtual void acquire(BufferId buffer, Mode mode) = 0;
   virtual void release(BufferId buffer) = 0;
   virtual std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) = 0;
+};
+
+// What a worker did in some steps.
+struct WorkerUse {
+  std::string name;  // "cpu 0", "opencl 0 (pthread)"
+  int64_t tasks = 0;
+  double flops = 0, busy_s = 0;
+  int64_t bytes_moved = 0;  // to and from its memory
 };
 
 struct EngineOptions {

@@ -121,6 +121,16 @@ void Executor::release(Set& set, int task) {
 void Executor::execute(Set& set, int task, int worker, void* const* pointers) noexcept {
   if (failed_.load(std::memory_order_relaxed)) return;
   const Task& what = plan_.tasks[static_cast<size_t>(task)];
+  const int64_t begin = now_ns();
+  run_stages(set, task, worker, pointers);
+  Use& use = use_[static_cast<size_t>(worker)];
+  ++use.tasks;
+  use.flops += what.flops;
+  use.busy_ns += now_ns() - begin;
+}
+
+void Executor::run_stages(Set& set, int task, int worker, void* const* pointers) noexcept {
+  const Task& what = plan_.tasks[static_cast<size_t>(task)];
   size_t s = 0;
   try {
     if (DeviceQueue* queue = session_.engine().queue(worker)) {
@@ -205,6 +215,18 @@ void Executor::wait_for(int64_t step) {
 
 void Executor::wait() {
   for (int64_t step = started_ - steps_in_flight; step < started_; ++step) wait_for(step);
+}
+
+std::vector<WorkerUse> Executor::worker_use() const {
+  std::vector<WorkerUse> list;
+  const Engine& engine = session_.engine();
+  for (size_t w = 0; w < use_.size(); ++w)
+    list.push_back({.name = engine.worker_name(static_cast<int>(w)),
+                    .tasks = use_[w].tasks,
+                    .flops = use_[w].flops,
+                    .busy_s = static_cast<double>(use_[w].busy_ns) * 1e-9,
+                    .bytes_moved = engine.bytes_moved(static_cast<int>(w))});
+  return list;
 }
 
 void Executor::clear_records() {

@@ -28,6 +28,7 @@ Executor::Executor(Session& session, Plan plan, const ExecutorOptions& options)
   build_layouts();
   build_sets();
   records_.resize(static_cast<size_t>(session_.engine().workers()));
+  use_.resize(records_.size());
 }
 
 Executor::~Executor() {

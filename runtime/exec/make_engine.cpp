@@ -32,6 +32,10 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
   if (std::find(known.begin(), known.end(), checked.scheduler) == known.end())
     throw error("scheduler {} is not known{}", shown(checked.scheduler),
                 suggestion(checked.scheduler, known));
+  for (int index : checked.opencl)
+    if (index >= static_cast<int>(opencl_devices().size()))
+      throw error("opencl:{}: this machine has {} OpenCL devices; see tessera info", index,
+                  opencl_devices().size());
   if (checked.engine == "threads") return make_thread_engine(checked.workers);
   if (checked.engine == "device") return make_device_engine(the_one_queue(checked));
   return make_starpu_engine(checked);

@@ -185,6 +185,7 @@ class StarpuEngine final : public Engine {
       running = false;
       throw failure("StarPU starts {} of {} workers (error {})", got, wanted, problem);
     }
+    if (!options.opencl.empty()) starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
     for (int worker = 0; worker < got; ++worker) queues_.push_back(queue_of(worker));
   }
   ~StarpuEngine() override {
@@ -198,6 +199,25 @@ class StarpuEngine final : public Engine {
   std::string name() const override { return "starpu"; }
   int workers() const override { return static_cast<int>(starpu_worker_get_count()); }
   DeviceQueue* queue(int worker) override { return queues_[static_cast<size_t>(worker)].get(); }
+  std::string worker_name(int worker) const override {
+    const DeviceQueue* queue = queues_[static_cast<size_t>(worker)].get();
+    if (!queue) return fmt::format("cpu {}", starpu_worker_get_devid(worker));
+    return fmt::format("{} {} ({})", queue->api() == DeviceApi::cuda ? "cuda" : "opencl",
+                       starpu_worker_get_devid(worker), queue->device_name());
+  }
+  // Over all links that end in the worker's memory; the main memory's are those of the devices.
+  int64_t bytes_moved(int worker) const override {
+    if (!queues_[static_cast<size_t>(worker)]) return 0;
+    const int node = static_cast<int>(starpu_worker_get_memory_node(static_cast<unsigned>(worker)));
+    int64_t bytes = 0;
+    for (int bus = 0; bus < starpu_bus_get_count(); ++bus)
+      if (starpu_bus_get_src(bus) == node || starpu_bus_get_dst(bus) == node) {
+        starpu_profiling_bus_info info;
+        starpu_bus_get_profiling_info(bus, &info);
+        bytes += static_cast<int64_t>(info.transferred_bytes);
+      }
+    return bytes;
+  }
 
   BufferId add_buffer(void* memory, size_t bytes) override {
     starpu_data_handle_t handle = nullptr;
