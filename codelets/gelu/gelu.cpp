@@ -11,11 +11,14 @@ namespace tessera {
 
 void gelu_cpu(const TileArgs& args);
 void gelu_backward_cpu(const TileArgs& args);
+void gelu_gpu(const TileArgs& args, DeviceQueue& queue);
+void gelu_backward_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel gelu_kernel{.name = "gelu", .cpu = gelu_cpu, .light = true};
-const Kernel gelu_backward_kernel{.name = "gelu_backward", .cpu = gelu_backward_cpu, .light = true};
+const Kernel gelu_kernel{.name = "gelu", .cpu = gelu_cpu, .gpu = gelu_gpu, .light = true};
+const Kernel gelu_backward_kernel{
+    .name = "gelu_backward", .cpu = gelu_backward_cpu, .gpu = gelu_backward_gpu, .light = true};
 
 // y = x p(x): the share p of x that passes, and its derivative.
 struct Share {

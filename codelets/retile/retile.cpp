@@ -9,6 +9,9 @@
 #include "runtime/plan/lowering.hpp"
 
 namespace tessera {
+
+void retile_gpu(const TileArgs& args, DeviceQueue& queue);
+
 namespace {
 
 // The last tile is filled from the overlaps of the others with it.
@@ -26,7 +29,7 @@ void retile_cpu(const TileArgs& args) {
   }
 }
 
-const Kernel retile_kernel{.name = "retile", .cpu = retile_cpu, .light = true};
+const Kernel retile_kernel{.name = "retile", .cpu = retile_cpu, .gpu = retile_gpu, .light = true};
 
 struct Retile final : Op {
   Shape shape;

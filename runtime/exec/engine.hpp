@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/device/queue.hpp"
 #include "runtime/plan/plan.hpp"
 
 namespace tessera {
@@ -25,7 +26,8 @@ struct EngineTask {
   int priority = 0;
   double flops = 0;
   int64_t bytes = 0;
-  const char* name = "";  // outlives the engine's use of it
+  const char* name = "";   // outlives the engine's use of it
+  bool on_device = false;  // whether workers that drive a device may run it
 };
 
 // Who is told. Both are called on the worker's thread; neither may throw.
@@ -49,6 +51,8 @@ class Engine {
   virtual ~Engine() = default;
   virtual std::string name() const = 0;
   virtual int workers() const = 0;
+  // What a worker that drives a device launches on; null for CPU workers. Used by that worker alone.
+  virtual DeviceQueue* queue(int /*worker*/) { return nullptr; }
   virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
   virtual void remove_buffer(BufferId buffer) = 0;
   // Host access to a buffer that no submitted task uses.
@@ -58,12 +62,14 @@ class Engine {
 };
 
 struct EngineOptions {
-  std::string engine = "starpu";  // or "threads": in-process, without StarPU
-  int workers = 0;                // 0: one per core
+  std::string engine = "starpu";  // or in-process, without StarPU: "threads", or "device" for one device
+  int workers = 0;                // CPU workers; 0: one per core
   std::string scheduler = "lws";  // of StarPU
+  std::vector<int> opencl = {}, cuda = {};  // indices of devices
 };
 
 std::unique_ptr<Engine> make_thread_engine(int workers);
+std::unique_ptr<Engine> make_device_engine(std::unique_ptr<DeviceQueue> queue);
 std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options);
 std::unique_ptr<Engine> make_engine(const EngineOptions& options);
 std::vector<std::string> scheduler_names();  // what `scheduler` may be

@@ -7,16 +7,18 @@
 
 #include "runtime/core/error.hpp"
 #include "runtime/core/f16.hpp"
+#include "runtime/device/queue.hpp"
 #include "runtime/exec/executor_set.hpp"
 
 namespace tessera {
-namespace {
 
-int64_t now_ns() {
+int64_t Executor::now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
              std::chrono::steady_clock::now().time_since_epoch())
       .count();
 }
+
+namespace {
 
 template <class T>
 bool all_finite(const TileView& view) {
@@ -111,6 +113,13 @@ void Executor::execute(Set& set, int task, int worker, void* const* pointers) no
   const Task& what = plan_.tasks[static_cast<size_t>(task)];
   size_t s = 0;
   try {
+    if (DeviceQueue* queue = session_.engine().queue(worker)) {
+      DeviceScratch scratch;
+      for (; s < what.stages.size(); ++s) execute_on_device(set, task, s, worker, pointers, *queue, scratch);
+      s = what.stages.size() - 1;  // a fault shows at the end: which stage's it is its message says
+      queue->end_task();
+      return;
+    }
     std::byte* const base = task_scratch(layouts_[static_cast<size_t>(task)].scratch_bytes);
     for (; s < what.stages.size(); ++s) execute_stage(set, task, s, worker, pointers, base);
   } catch (...) {
@@ -141,9 +150,7 @@ void Executor::execute_stage(Set& set, int task, size_t s, int worker, void* con
   stage.kernel->cpu({{view, sources.size()}, stage.op.get(), stage.params});
   if (options_.check_finite) check(stage, {view, sources.size()});
   release_scratch();
-  if (options_.record)
-    records_[static_cast<size_t>(worker)].push_back(
-        {set.step, task, static_cast<int>(s), worker, begin, now_ns()});
+  if (options_.record) record({set.step, task, static_cast<int>(s), worker, begin, now_ns()});
 }
 
 void Executor::check(const Stage& stage, std::span<const TileView> views) {

@@ -51,6 +51,7 @@ struct ExecutorOptions {
   bool record = false;        // keep a Record per stage and a StepStart per step
   bool check_finite = false;  // name the first task that writes a NaN or an infinity
   bool poison = false;  // fill what a task is about to write with NaN: finds wrong access modes and lifetimes
+  bool strict_devices = false;  // a device kernel that does not compile is a failure, not a warning
 };
 
 // Driven by one thread at a time; that thread also drives the session.
@@ -106,6 +107,8 @@ class Executor {
     int64_t bytes;
     ~Booking() { room += bytes; }
   };
+  // Device memory of a task's scratch tiles, by where they begin in the scratch memory of the CPU.
+  using DeviceScratch = std::vector<std::pair<intptr_t, void*>>;
   struct TaskLayout {  // where the stages' tiles come from
     struct Source {
       int pointer;  // index among the task's accesses; -1: scratch
@@ -120,6 +123,11 @@ class Executor {
   void release(Set& set, int task);
   void execute(Set& set, int task, int worker, void* const* pointers) noexcept;
   void execute_stage(Set& set, int task, size_t stage, int worker, void* const* pointers, std::byte* scratch);
+  void execute_on_device(Set& set, int task, size_t stage, int worker, void* const* pointers,
+                         DeviceQueue& queue, DeviceScratch& scratch);
+  bool runs_on_device(const Task& task) const;
+  void record(const Record& what) { records_[static_cast<size_t>(what.worker)].push_back(what); }
+  static int64_t now_ns();
   void finished(Set& set, int task) noexcept;
   void fail(const std::string& label) noexcept;
   void wait_for(int64_t step);

@@ -6,9 +6,6 @@
 #include <queue>
 #include <thread>
 
-#include "runtime/core/error.hpp"
-#include "runtime/core/machine.hpp"
-#include "runtime/core/text.hpp"
 #include "runtime/exec/engine.hpp"
 
 namespace tessera {
@@ -116,21 +113,5 @@ void ThreadEngine::work(int worker) {
 }  // namespace
 
 std::unique_ptr<Engine> make_thread_engine(int workers) { return std::make_unique<ThreadEngine>(workers); }
-
-std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
-  EngineOptions checked = options;
-  const int cores = usable_cores();
-  if (checked.workers == 0) checked.workers = cores;
-  if (checked.workers < 0 || checked.workers > cores)
-    throw error("workers = {}: this machine has {} cores; ask for 1 to {}", checked.workers, cores, cores);
-  if (checked.engine != "starpu" && checked.engine != "threads")
-    throw error("engine {} is not known; use starpu or threads", shown(checked.engine));
-  const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
-  const std::vector<std::string_view> known(names.begin(), names.end());
-  if (std::find(known.begin(), known.end(), checked.scheduler) == known.end())
-    throw error("scheduler {} is not known{}", shown(checked.scheduler),
-                suggestion(checked.scheduler, known));
-  return checked.engine == "threads" ? make_thread_engine(checked.workers) : make_starpu_engine(checked);
-}
 
 }  // namespace tessera

@@ -41,14 +41,16 @@ struct TileArgs {
   }
 };
 
-// A named tile function. A backend it lacks says why. It may throw; the executor catches it at the task's
-// boundary.
+class DeviceQueue;
+
+// A named tile function, with an implementation per kind of device; where there is none, a task runs on the
+// CPU. It may throw; the executor catches it at the task's boundary.
 struct Kernel {
   std::string_view name;
   void (*cpu)(const TileArgs&) = nullptr;
+  void (*gpu)(const TileArgs&,
+              DeviceQueue&) = nullptr;  // launches for OpenCL and CUDA alike; tiles lie there
   bool light = false;  // memory-bound and element- or row-wise: worth fusing with its neighbours
-  std::string_view no_opencl = "no device kernel yet";
-  std::string_view no_cuda = "no device kernel yet";
 };
 
 // Memory for the running kernel, aligned to 64 bytes, gone when it returns. Kept by the worker's thread.

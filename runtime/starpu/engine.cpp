@@ -5,7 +5,9 @@
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
 #include "runtime/exec/engine.hpp"
 
+#define CL_TARGET_OPENCL_VERSION 120
 #include <starpu.h>
+#include <starpu_opencl.h>
 #include <starpu_scheduler.h>
 
 #include <atomic>
@@ -13,6 +15,7 @@
 #include <thread>
 
 #include "runtime/core/error.hpp"
+#include "runtime/device/opencl.hpp"
 
 namespace tessera {
 namespace {
@@ -27,7 +30,9 @@ enum starpu_data_access_mode starpu_mode(Mode mode) {
   return mode == Mode::read ? STARPU_R : mode == Mode::write ? STARPU_W : STARPU_RW;
 }
 
-void run_on_cpu(void** buffers, void* argument) {
+// Memory of the worker that runs the task: host pointers, CUDA pointers or OpenCL memory objects.
+template <class PointerOf>
+void run(void** buffers, void* argument, PointerOf pointer_of) {
   const auto* call = static_cast<const Call*>(argument);
   void* few[STARPU_NMAXBUFS];
   std::vector<void*> many;
@@ -36,11 +41,18 @@ void run_on_cpu(void** buffers, void* argument) {
     many.resize(static_cast<size_t>(call->n_buffers));
     pointers = many.data();
   }
-  for (int k = 0; k < call->n_buffers; ++k)
-    pointers[k] =
-        reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(buffers[k]));  // NOLINT(performance-no-int-to-ptr)
+  for (int k = 0; k < call->n_buffers; ++k) pointers[k] = pointer_of(buffers[k]);
   call->runner->run(call->index, starpu_worker_get_id(), pointers);
 }
+
+// NOLINTBEGIN(performance-no-int-to-ptr)
+void run_on_cpu(void** buffers, void* argument) {
+  run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(b)); });
+}
+void run_on_opencl(void** buffers, void* argument) {
+  run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_DEV_HANDLE(b)); });
+}
+// NOLINTEND(performance-no-int-to-ptr)
 
 void finished(void* argument) {
   const auto* call = static_cast<const Call*>(argument);
@@ -62,6 +74,7 @@ struct Codelet {
     model.symbol = "tessera";
     starpu_codelet_init(&codelet);
     codelet.cpu_funcs[0] = run_on_cpu;
+    codelet.opencl_funcs[0] = run_on_opencl;
     codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
     codelet.name = "tessera";
     codelet.model = &model;
@@ -87,6 +100,7 @@ class StarpuTasks final : public TaskSet {
       starpu_task_init(task);
       task->cl = &codelet.codelet;
       task->cl_arg = &calls_[t];
+      if (!from.on_device) task->where = STARPU_CPU;
       task->callback_func = finished;
       task->callback_arg = &calls_[t];
       task->destroy = 0;
@@ -158,27 +172,32 @@ class StarpuEngine final : public Engine {
     conf.precedence_over_environment_variables = 1;
     conf.ncpus = options.workers;
     conf.ncuda = 0;
-    conf.nopencl = 0;
+    choose_opencl(conf, options.opencl);
     conf.sched_policy_name = options.scheduler.c_str();
     conf.catch_signals = 0;
     setenv("STARPU_SCHED", options.scheduler.c_str(), 1);  // takes precedence even so
     setenv("STARPU_SILENT", "1", 0);
     const int problem = starpu_init(&conf);
+    const int wanted = options.workers + static_cast<int>(options.opencl.size());
     const int got = problem == 0 ? workers() : 0;
-    if (got == options.workers) return;
-    if (problem == 0) starpu_shutdown();
-    running = false;
-    throw failure("StarPU starts {} of {} CPU workers (error {})", got, options.workers, problem);
+    if (got != wanted) {
+      if (problem == 0) starpu_shutdown();
+      running = false;
+      throw failure("StarPU starts {} of {} workers (error {})", got, wanted, problem);
+    }
+    for (int worker = 0; worker < got; ++worker) queues_.push_back(queue_of(worker));
   }
   ~StarpuEngine() override {
     for (starpu_data_handle_t handle : handles_)
       if (handle) starpu_data_unregister(handle);
+    queues_.clear();
     starpu_shutdown();
     running = false;
   }
 
   std::string name() const override { return "starpu"; }
   int workers() const override { return static_cast<int>(starpu_worker_get_count()); }
+  DeviceQueue* queue(int worker) override { return queues_[static_cast<size_t>(worker)].get(); }
 
   BufferId add_buffer(void* memory, size_t bytes) override {
     starpu_data_handle_t handle = nullptr;
@@ -200,8 +219,32 @@ class StarpuEngine final : public Engine {
   }
 
  private:
+  // CPUs that call themselves OpenCL devices are devices as well, where they were asked for.
+  static void choose_opencl(starpu_conf& conf, const std::vector<int>& devices) {
+    conf.nopencl = static_cast<int>(devices.size());
+    if (devices.empty()) return;
+    setenv("STARPU_OPENCL_ON_CPUS", "1", 1);
+    setenv("STARPU_NOPENCL", std::to_string(devices.size()).c_str(), 1);
+    conf.use_explicit_workers_opencl_gpuid = 1;
+    for (size_t k = 0; k < devices.size(); ++k)
+      conf.workers_opencl_gpuid[k] = static_cast<unsigned>(devices[k]);
+  }
+
+  static std::unique_ptr<DeviceQueue> queue_of(int worker) {
+    if (starpu_worker_get_type(worker) != STARPU_OPENCL_WORKER) return nullptr;
+    const int device = starpu_worker_get_devid(worker);
+    cl_context context;
+    cl_device_id id;
+    cl_command_queue queue;
+    starpu_opencl_get_context(device, &context);
+    starpu_opencl_get_device(device, &id);
+    starpu_opencl_get_queue(device, &queue);
+    return make_opencl_queue(context, id, queue);
+  }
+
   Codelet codelet_;
   std::vector<starpu_data_handle_t> handles_;
+  std::vector<std::unique_ptr<DeviceQueue>> queues_;  // per worker; null for CPU workers
 };
 
 }  // namespace

@@ -1,12 +1,15 @@
-// Every op × dtype × case of the op table against its reference, and its gradient against finite differences.
+// Every op × backend × dtype × case of the op table against its reference; gradients against finite
+// differences.
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 
 #include "runtime/core/philox.hpp"
+#include "runtime/device/opencl.hpp"
 #include "runtime/exec/executor.hpp"
 
 namespace tessera {
@@ -14,18 +17,28 @@ namespace {
 
 constexpr double c = 8;  // of the one tolerance, c · sqrt(k) · eps of the storage type
 
-// Parameters print as op/dtype/case.
+// Where kernels run: the CPU, or a device by its index.
+enum class Backend : uint8_t { cpu, opencl };
+
+EngineOptions engine_of(Backend backend) {
+  if (backend == Backend::cpu) return {.engine = "threads", .workers = 2};
+  const char* index = std::getenv("TESSERA_TEST_OPENCL");  // of another device than the first
+  return {.engine = "device", .opencl = {index ? std::atoi(index) : 0}};
+}
+
+// Parameters print as op/backend/dtype/case.
 struct Conformance {
+  Backend backend;
   std::string_view op;
   DType dtype;
   Case the_case;
 };
 
-std::vector<Conformance> all_cases() {
+std::vector<Conformance> all_cases(Backend backend) {
   std::vector<Conformance> list;
   for (const OpEntry& entry : op_table())
     for (DType dtype : {DType::f32, DType::bf16})
-      for (Case& one : entry.cases(dtype)) list.push_back({entry.name, dtype, std::move(one)});
+      for (Case& one : entry.cases(dtype)) list.push_back({backend, entry.name, dtype, std::move(one)});
   return list;
 }
 
@@ -81,6 +94,14 @@ std::vector<HostArray> reference_of(const Op& op, const std::vector<HostArray>& 
   return out;
 }
 
+// A task with a kernel that devices lack would pass on the CPU, and prove nothing.
+bool all_on_device(const Plan& plan) {
+  for (const Task& task : plan.tasks)
+    for (const Stage& stage : task.stages)
+      if (!stage.kernel->gpu) return false;
+  return true;
+}
+
 double largest(const HostArray& array) {
   double most = 0;
   for (double value : array.values) most = std::max(most, std::abs(value));
@@ -91,6 +112,7 @@ double largest(const HostArray& array) {
 class ConformanceTest : public testing::TestWithParam<Conformance> {
  protected:
   void SetUp() override {
+    if (GetParam().backend == Backend::opencl && opencl_devices().empty()) GTEST_SKIP() << "no OpenCL device";
     const Case& one = GetParam().the_case;
     for (size_t k = 0; k < one.inputs.size(); ++k) {
       host_.push_back(filled(one.inputs[k], static_cast<uint32_t>(k)));
@@ -118,9 +140,11 @@ class ConformanceTest : public testing::TestWithParam<Conformance> {
   using Fed = std::vector<std::pair<Tensor, HostArray>>;
   std::vector<std::vector<double>> run(const std::vector<Tensor>& wanted, const Fed& more = {}) {
     for (Tensor tensor : wanted) graph_.fetch(tensor);
-    Session session({.engine = "threads", .workers = 2});
+    Session session(engine_of(GetParam().backend));
     Executor executor(session, make_plan(graph_, {.tiling = Tiling::parse(GetParam().the_case.tiling)}),
-                      {.poison = true});
+                      {.poison = true, .strict_devices = true});
+    if (GetParam().backend != Backend::cpu && !all_on_device(executor.plan()))
+      return missing_ = true, std::vector<std::vector<double>>();
     std::vector<std::vector<std::byte>> bytes;
     std::vector<Feed> feeds;
     bytes.reserve(host_.size() + more.size());
@@ -159,12 +183,14 @@ class ConformanceTest : public testing::TestWithParam<Conformance> {
   std::vector<int> in_place_;
   std::vector<Tensor> in_, out_;
   double storage_eps_ = 0;
+  bool missing_ = false;  // a device kernel
 };
 
 TEST_P(ConformanceTest, MatchesItsReference) {
   const Case& one = GetParam().the_case;
   build();
   const std::vector<std::vector<double>> got = run(out_);
+  if (missing_) GTEST_SKIP() << "no device kernel yet";
   const std::vector<HostArray> expected = reference_of(*one.op, host_, out_types_);
   for (size_t k = 0; k < expected.size(); ++k) {
     const double scale = std::max(1e-30, largest(expected[k]));
@@ -203,6 +229,7 @@ TEST_P(ConformanceTest, GradientMatchesFiniteDifferences) {
     if (tensor != seed) computed.push_back(tensor);
   if (!computed.empty()) {
     const auto values = run(computed, {{seed, weights}});
+    if (missing_) GTEST_SKIP() << "no device kernel yet";
     for (size_t w = 0, k = 0; w < wanted.size(); ++w)
       if (wanted[w] != seed) got[w] = values[k++];
   }
@@ -231,7 +258,9 @@ TEST_P(ConformanceTest, GradientMatchesFiniteDifferences) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Ops, ConformanceTest, testing::ValuesIn(all_cases()),
+INSTANTIATE_TEST_SUITE_P(Cpu, ConformanceTest, testing::ValuesIn(all_cases(Backend::cpu)),
+                         [](const auto& which) { return name_of_case(which.param, which.index); });
+INSTANTIATE_TEST_SUITE_P(Opencl, ConformanceTest, testing::ValuesIn(all_cases(Backend::opencl)),
                          [](const auto& which) { return name_of_case(which.param, which.index); });
 
 void PrintTo(const Conformance& which, std::ostream* out) {

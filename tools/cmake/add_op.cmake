@@ -5,6 +5,16 @@
 #   <op>_*.cpp     kernels and launches, by backend
 #   <op>_gpu.cl    device kernels, embedded as text
 set_property(GLOBAL PROPERTY tessera_ops "")
+set_property(GLOBAL PROPERTY tessera_gpu_ops "")
+
+# A text file becomes the string literal generated/<name>.inc.
+function(tessera_embed file name)
+  set(made ${PROJECT_BINARY_DIR}/generated/${name}.inc)
+  set(script ${PROJECT_SOURCE_DIR}/tools/cmake/embed_text.cmake)
+  add_custom_command(OUTPUT ${made} COMMAND ${CMAKE_COMMAND} -DFROM=${file} -DTO=${made} -P ${script}
+                     DEPENDS ${file} ${script} VERBATIM)
+  set_property(GLOBAL APPEND PROPERTY tessera_embedded ${made})
+endfunction()
 
 function(add_op name)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cpp)
@@ -13,6 +23,10 @@ function(add_op name)
   endif()
   target_sources(tessera PRIVATE ${sources})
   set_property(GLOBAL APPEND PROPERTY tessera_ops ${name})
+  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/${name}_gpu.cl)
+    set_property(GLOBAL APPEND PROPERTY tessera_gpu_ops ${name})
+    tessera_embed(${CMAKE_CURRENT_SOURCE_DIR}/${name}/${name}_gpu.cl ${name}_gpu)
+  endif()
 endfunction()
 
 # Writes the explicit table of all ops; call it after the last add_op.
@@ -40,4 +54,36 @@ const std::vector<OpEntry>& op_table() {
 }  // namespace tessera
 ")
   target_sources(tessera PRIVATE ${PROJECT_BINARY_DIR}/generated/op_table.cpp)
+
+  get_property(gpu_ops GLOBAL PROPERTY tessera_gpu_ops)
+  tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/portable.h portable)
+  set(rows "")
+  foreach(op ${gpu_ops})
+    string(APPEND rows "      {\"${op}\",\n#include \"${op}_gpu.inc\"\n      },\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/device_sources.cpp @ONLY CONTENT
+"// The device sources of all ops; generated from codelets/CMakeLists.txt.
+#include \"runtime/device/source.hpp\"
+
+namespace tessera {
+
+extern const std::string_view portable_head;
+const std::string_view portable_head =
+#include \"portable.inc\"
+    ;
+
+const std::vector<DeviceSource>& device_sources() {
+  static const std::vector<DeviceSource> table = {
+@rows@  };
+  return table;
+}
+
+}  // namespace tessera
+")
+  target_sources(tessera PRIVATE ${PROJECT_BINARY_DIR}/generated/device_sources.cpp)
+  get_property(embedded GLOBAL PROPERTY tessera_embedded)
+  add_custom_target(embedded_sources DEPENDS ${embedded})  # their rules belong to this folder, the library to another
+  add_dependencies(tessera embedded_sources)
+  set_source_files_properties(${PROJECT_BINARY_DIR}/generated/device_sources.cpp TARGET_DIRECTORY tessera
+                              PROPERTIES OBJECT_DEPENDS "${embedded}")
 endfunction()

@@ -12,6 +12,7 @@ find_package(MPI REQUIRED COMPONENTS C)
 find_package(OpenCL REQUIRED)
 find_package(CLBlast REQUIRED)
 pkg_check_modules(hwloc REQUIRED IMPORTED_TARGET hwloc)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
 
 # Header-only libraries, some of which distributions ship without a CMake package.
 function(tessera_header_only package target header)

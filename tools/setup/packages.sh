@@ -7,7 +7,7 @@ build_packages=(
   libfmt-dev libspdlog-dev nlohmann-json3-dev libtomlplusplus-dev libcli11-dev libicu-dev
   libhwy-dev libdnnl-dev libhwloc-dev libopenmpi-dev openmpi-bin
   opencl-headers ocl-icd-opencl-dev pocl-opencl-icd libclblast-dev
-  libltdl-dev libfxt-dev
+  libltdl-dev libfxt-dev libxxhash-dev
   libgtest-dev libgmock-dev libbenchmark-dev libssl-dev
 )
 

@@ -19,12 +19,12 @@ JSON: a line per op and storage type with the keys
   cpu opencl cuda    "yes", or the reason why not)";
 
 // An op runs on a backend where all its kernels do.
-template <class Reason>
-std::string availability(const OpEntry& op, DType dtype, Reason reason) {
+template <class Has>
+std::string availability(const OpEntry& op, DType dtype, std::string_view backend, Has has) {
   if (op.cases(dtype).empty()) return fmt::format("not an op on {}", name_of(dtype));
   for (const Kernel* kernel : op.kernels)
-    if (const std::string_view why_not = reason(*kernel); !why_not.empty())
-      return fmt::format("{}: {}", kernel->name, why_not);
+    if (!has(*kernel))
+      return fmt::format("kernel {} runs elsewhere: it has no {} form", kernel->name, backend);
   return "yes";
 }
 
@@ -32,10 +32,11 @@ void list_ops(bool json) {
   Table table({"op", "dtype", "cpu", "opencl", "cuda"});
   for (const OpEntry& op : op_table())
     for (DType dtype : {DType::f32, DType::bf16}) {
-      const std::string cpu = availability(
-          op, dtype, [](const Kernel& k) { return k.cpu ? std::string_view() : "no CPU kernel yet"; });
-      const std::string opencl = availability(op, dtype, [](const Kernel& k) { return k.no_opencl; });
-      const std::string cuda = availability(op, dtype, [](const Kernel& k) { return k.no_cuda; });
+      const auto on_device = [](const Kernel& k) { return k.gpu != nullptr; };
+      const std::string cpu =
+          availability(op, dtype, "CPU", [](const Kernel& k) { return k.cpu != nullptr; });
+      const std::string opencl = availability(op, dtype, "OpenCL", on_device);
+      const std::string cuda = availability(op, dtype, "CUDA", on_device);
       if (json)
         print_line(Json{
             {"op", op.name}, {"dtype", name_of(dtype)}, {"cpu", cpu}, {"opencl", opencl}, {"cuda", cuda}});

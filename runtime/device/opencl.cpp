@@ -1,0 +1,309 @@
+// The OpenCL queue: kernels are compiled by the driver when first launched, and a task's end waits for its
+// work.
+// SPDX-License-Identifier: Apache-2.0
+#define CL_TARGET_OPENCL_VERSION 120
+#include "runtime/device/opencl.hpp"
+
+#include <CL/cl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <deque>
+#include <unordered_map>
+
+#include "runtime/device/cache.hpp"
+#include "runtime/device/source.hpp"
+
+namespace tessera {
+namespace {
+
+void check(cl_int status, const char* what) {
+  if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE || status == CL_OUT_OF_RESOURCES)
+    throw failure("OpenCL: {}: the device is out of memory (error {})", what, status);
+  if (status != CL_SUCCESS) throw failure("OpenCL: {} fails with error {}", what, status);
+}
+
+std::string info_text(cl_device_id device, cl_device_info what) {
+  size_t size = 0;
+  if (clGetDeviceInfo(device, what, 0, nullptr, &size) != CL_SUCCESS || size == 0) return {};
+  std::string text(size, '\0');
+  clGetDeviceInfo(device, what, size, text.data(), nullptr);
+  text.resize(size - 1);
+  return text;
+}
+
+template <class V>
+V info_value(cl_device_id device, cl_device_info what) {
+  V value{};
+  clGetDeviceInfo(device, what, sizeof value, &value, nullptr);
+  return value;
+}
+
+std::vector<cl_device_id> all_devices() {
+  std::vector<cl_device_id> all;
+  cl_uint n_platforms = 0;
+  if (clGetPlatformIDs(0, nullptr, &n_platforms) != CL_SUCCESS) return all;  // no driver
+  std::vector<cl_platform_id> platforms(n_platforms);
+  clGetPlatformIDs(n_platforms, platforms.data(), nullptr);
+  for (cl_platform_id platform : platforms) {
+    cl_uint n = 0;
+    if (clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, nullptr, &n) != CL_SUCCESS) continue;
+    const size_t before = all.size();
+    all.resize(before + n);
+    clGetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, n, all.data() + before, nullptr);
+  }
+  return all;
+}
+
+OpenclDevice describe(cl_device_id device) {
+  const auto platform = info_value<cl_platform_id>(device, CL_DEVICE_PLATFORM);
+  char name[256] = "";
+  clGetPlatformInfo(platform, CL_PLATFORM_NAME, sizeof name - 1, name, nullptr);
+  return {.name = info_text(device, CL_DEVICE_NAME),
+          .platform = name,
+          .driver = info_text(device, CL_DRIVER_VERSION),
+          .memory_bytes = static_cast<int64_t>(info_value<cl_ulong>(device, CL_DEVICE_GLOBAL_MEM_SIZE)),
+          .compute_units = static_cast<int>(info_value<cl_uint>(device, CL_DEVICE_MAX_COMPUTE_UNITS)),
+          .is_cpu = (info_value<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_CPU) != 0};
+}
+
+// The line of a compiler's log that names the error, else its first line.
+std::string error_line(const std::string& log) {
+  size_t at = log.find("error");
+  if (at == std::string::npos) at = 0;
+  const size_t begin = log.rfind('\n', at) == std::string::npos ? 0 : log.rfind('\n', at) + 1;
+  return log.substr(begin, log.find('\n', at) - begin);
+}
+
+class OpenclQueue final : public DeviceQueue {
+ public:
+  OpenclQueue(cl_context context, cl_device_id device, cl_command_queue queue)
+      : context_(context), device_(device), queue_(queue), described_(describe(device)) {
+    clRetainContext(context_);
+    clRetainCommandQueue(queue_);
+  }
+  ~OpenclQueue() override {
+    for (auto& [_, kernel] : kernels_) clReleaseKernel(kernel);
+    for (auto& [_, program] : programs_) clReleaseProgram(program);
+    for (const Chunk& chunk : scratch_) clReleaseMemObject(chunk.memory);
+    for (const Fault& fault : faults_) clReleaseMemObject(fault.memory);
+    clReleaseCommandQueue(queue_);
+    clReleaseContext(context_);
+  }
+
+  DeviceApi api() const override { return DeviceApi::opencl; }
+  std::string device_name() const override { return described_.name; }
+
+  void launch_kernel(const DeviceKernel& what, const Grid& grid, std::span<const LaunchArg> args) override {
+    cl_kernel kernel = compiled(what);
+    for (size_t k = 0; k < args.size(); ++k) {
+      const bool memory = args[k].kind == LaunchArg::Kind::memory;
+      if (clSetKernelArg(kernel, static_cast<cl_uint>(k), memory ? sizeof(cl_mem) : args[k].bytes,
+                         args[k].value.data()) != CL_SUCCESS)
+        throw failure("OpenCL: {} takes no such argument {}", what.name, k);
+    }
+    const size_t local[3] = {static_cast<size_t>(grid.items[0]), static_cast<size_t>(grid.items[1]), 1};
+    size_t global[3];
+    for (size_t d = 0; d < 3; ++d) global[d] = static_cast<size_t>(grid.groups[d]) * local[d];
+    const cl_int status =
+        clEnqueueNDRangeKernel(queue_, kernel, 3, nullptr, global, local, 0, nullptr, nullptr);
+    if (status != CL_SUCCESS)
+      throw failure("OpenCL: {} does not start on {} (error {})", what.name, described_.name, status);
+  }
+
+  void copy(const Region& to, const Region& from, int64_t rows, int64_t row_bytes) override {
+    if (rows == 0 || row_bytes == 0) return;
+    const auto unsigned_ = [](int64_t x) { return static_cast<size_t>(x); };
+    if (rows == 1 || (to.pitch == row_bytes && from.pitch == row_bytes))
+      return check(
+          clEnqueueCopyBuffer(queue_, memory(from.memory), memory(to.memory), unsigned_(from.offset),
+                              unsigned_(to.offset), unsigned_(rows * row_bytes), 0, nullptr, nullptr),
+          "a copy");
+    const size_t from_at[3] = {unsigned_(from.offset % from.pitch), unsigned_(from.offset / from.pitch), 0};
+    const size_t to_at[3] = {unsigned_(to.offset % to.pitch), unsigned_(to.offset / to.pitch), 0};
+    const size_t size[3] = {unsigned_(row_bytes), unsigned_(rows), 1};
+    check(clEnqueueCopyBufferRect(queue_, memory(from.memory), memory(to.memory), from_at, to_at, size,
+                                  unsigned_(from.pitch), 0, unsigned_(to.pitch), 0, 0, nullptr, nullptr),
+          "a copy");
+  }
+
+  void fill(void* to, int64_t bytes, uint8_t value) override {
+    if (bytes == 0) return;
+    check(clEnqueueFillBuffer(queue_, memory(to), &value, 1, 0, static_cast<size_t>(bytes), 0, nullptr,
+                              nullptr),
+          "a fill");
+  }
+
+  void* allocate(size_t bytes) override {
+    cl_int status = CL_SUCCESS;
+    cl_mem made = clCreateBuffer(context_, CL_MEM_READ_WRITE, std::max<size_t>(bytes, 4), nullptr, &status);
+    check(status, "an allocation");
+    return made;
+  }
+  void deallocate(void* what) override { clReleaseMemObject(memory(what)); }
+  void read(void* host, void* from, size_t bytes) override {
+    check(clEnqueueReadBuffer(queue_, memory(from), CL_TRUE, 0, bytes, host, 0, nullptr, nullptr), "a copy");
+  }
+  void write(void* to, const void* host, size_t bytes) override {
+    check(clEnqueueWriteBuffer(queue_, memory(to), CL_TRUE, 0, bytes, host, 0, nullptr, nullptr), "a copy");
+  }
+  void finish() override { check(clFinish(queue_), "the end of a task"); }
+
+  void* scratch_bytes(size_t bytes) override {
+    Chunk* best = nullptr;
+    for (Chunk& chunk : scratch_)
+      if (!chunk.used && chunk.bytes >= bytes && (!best || chunk.bytes < best->bytes)) best = &chunk;
+    if (!best) best = &scratch_.emplace_back(Chunk{memory(allocate(bytes)), bytes, false});
+    best->used = true;
+    return best->memory;
+  }
+
+  void* fault(std::string what) override {
+    if (n_faults_ == faults_.size()) {
+      faults_.push_back({memory(allocate(2 * sizeof(cl_int))), {}});
+      fill(faults_.back().memory, 2 * sizeof(cl_int), 0);
+    }
+    Fault& slot = faults_[n_faults_++];
+    slot.what = std::move(what);
+    return slot.memory;
+  }
+
+  bool library_gemm(const Gemm&, const GemmOperands&) override { return false; }
+
+  void end_task() override {
+    for (Chunk& chunk : scratch_) chunk.used = false;
+    const size_t n = std::exchange(n_faults_, 0);
+    finish();
+    for (size_t k = 0; k < n; ++k) {
+      cl_int found[2];
+      read(found, faults_[k].memory, sizeof found);
+      if (found[0] == 0) continue;
+      fill(faults_[k].memory, sizeof found, 0);
+      finish();
+      throw failure("{}", fault_text(faults_[k].what, found[0] - 1, found[1]));
+    }
+  }
+
+ private:
+  struct Chunk {
+    cl_mem memory;
+    size_t bytes;
+    bool used;
+  };
+  struct Fault {
+    cl_mem memory;
+    std::string what;
+  };
+
+  static cl_mem memory(void* p) { return static_cast<cl_mem>(p); }
+
+  cl_kernel compiled(const DeviceKernel& what) {
+    if (auto found = kernels_.find(what); found != kernels_.end()) return found->second;
+    cl_program program = program_of(what);
+    cl_int status = CL_SUCCESS;
+    cl_kernel kernel = clCreateKernel(program, std::string(what.name).c_str(), &status);
+    if (status != CL_SUCCESS)
+      throw CompileFailure(fmt::format("{}: its device source has no kernel {}", what.op, what.name));
+    kernels_.emplace(what, kernel);
+    return kernel;
+  }
+
+  // One per source and options, for all its kernels.
+  cl_program program_of(const DeviceKernel& what) {
+    const std::string options = "-cl-std=CL1.2" + what.options();
+    const std::string name = std::string(what.op) + options;
+    if (auto found = programs_.find(name); found != programs_.end()) return found->second;
+    const std::string source = device_source(what.op);
+    const std::string key =
+        KernelCache::key(source, options, described_.platform + described_.name + described_.driver);
+    cl_program program = from_cache(key, options);
+    if (!program) {
+      program = compile(what, source, options);
+      keep(key, program);
+    }
+    return programs_.emplace(name, program).first->second;
+  }
+
+  cl_program from_cache(const std::string& key, const std::string& options) {
+    const auto binary = KernelCache::load(key);
+    if (!binary) return nullptr;
+    const size_t size = binary->size();
+    const auto* bytes = reinterpret_cast<const unsigned char*>(binary->data());
+    cl_int status = CL_SUCCESS, each = CL_SUCCESS;
+    cl_program program = clCreateProgramWithBinary(context_, 1, &device_, &size, &bytes, &each, &status);
+    if (status != CL_SUCCESS) return nullptr;
+    if (clBuildProgram(program, 1, &device_, options.c_str(), nullptr, nullptr) == CL_SUCCESS) return program;
+    clReleaseProgram(program);
+    return nullptr;
+  }
+
+  cl_program compile(const DeviceKernel& what, const std::string& source, const std::string& options) {
+    const char* text = source.c_str();
+    cl_int status = CL_SUCCESS;
+    cl_program program = clCreateProgramWithSource(context_, 1, &text, nullptr, &status);
+    check(status, "a program");
+    if (clBuildProgram(program, 1, &device_, options.c_str(), nullptr, nullptr) == CL_SUCCESS) return program;
+    size_t size = 0;
+    clGetProgramBuildInfo(program, device_, CL_PROGRAM_BUILD_LOG, 0, nullptr, &size);
+    std::string log(size, '\0');
+    clGetProgramBuildInfo(program, device_, CL_PROGRAM_BUILD_LOG, size, log.data(), nullptr);
+    clReleaseProgram(program);
+    throw CompileFailure(fmt::format("{}: kernel {} does not compile for {}: {}", what.op, what.name,
+                                     described_.name, error_line(log)));
+  }
+
+  void keep(const std::string& key, cl_program program) {
+    size_t size = 0;
+    if (clGetProgramInfo(program, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, nullptr) != CL_SUCCESS ||
+        size == 0)
+      return;
+    std::vector<char> binary(size);
+    auto* bytes = reinterpret_cast<unsigned char*>(binary.data());
+    if (clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof bytes, &bytes, nullptr) == CL_SUCCESS)
+      KernelCache::store(key, binary);
+  }
+
+  cl_context context_;
+  cl_device_id device_;
+  cl_command_queue queue_;
+  OpenclDevice described_;
+  std::unordered_map<DeviceKernel, cl_kernel, DeviceKernelHash> kernels_;
+  std::unordered_map<std::string, cl_program> programs_;
+  std::deque<Chunk> scratch_;
+  std::vector<Fault> faults_;
+  size_t n_faults_ = 0;  // of the running task
+};
+
+}  // namespace
+
+const std::vector<OpenclDevice>& opencl_devices() {
+  static const std::vector<OpenclDevice> all = [] {
+    std::vector<OpenclDevice> list;
+    for (cl_device_id device : all_devices()) list.push_back(describe(device));
+    return list;
+  }();
+  return all;
+}
+
+std::unique_ptr<DeviceQueue> make_opencl_queue(void* context, void* device, void* queue) {
+  return std::make_unique<OpenclQueue>(static_cast<cl_context>(context), static_cast<cl_device_id>(device),
+                                       static_cast<cl_command_queue>(queue));
+}
+
+std::unique_ptr<DeviceQueue> make_opencl_queue(int index) {
+  const std::vector<cl_device_id> all = all_devices();
+  if (index < 0 || index >= static_cast<int>(all.size()))
+    throw error("opencl:{}: this machine has {} OpenCL devices; see tessera info", index, all.size());
+  cl_device_id device = all[static_cast<size_t>(index)];
+  cl_int status = CL_SUCCESS;
+  cl_context context = clCreateContext(nullptr, 1, &device, nullptr, nullptr, &status);
+  check(status, "a context");
+  cl_command_queue queue = clCreateCommandQueue(context, device, 0, &status);
+  check(status, "a queue");
+  auto made = make_opencl_queue(context, device, queue);
+  clReleaseCommandQueue(queue);
+  clReleaseContext(context);
+  return made;
+}
+
+}  // namespace tessera

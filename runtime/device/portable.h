@@ -1,0 +1,179 @@
+// What OpenCL C and CUDA C++ call differently, under one name: the head of every device source.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Device sources are written in the common part of both languages. Storage types are words given on the command
+// line (-DT=bf16): LOAD(T, p, i) and STORE(T, p, i, x) move between storage and float, LOAD4 and STORE4 four
+// neighbours at once, which must lie at a multiple of four elements. Vectors are made by F4(a, b, c, d).
+#ifdef __OPENCL_VERSION__
+
+#define KERNEL __kernel void
+#define FN static inline
+#define GLOBAL __global
+#define LOCAL __local
+#define LOCAL_ARG __local
+#define CONSTANT __constant
+#define RESTRICT restrict
+#define GROUP(d) ((int)get_group_id(d))
+#define GROUPS(d) ((int)get_num_groups(d))
+#define ITEM(d) ((int)get_local_id(d))
+#define ITEMS(d) ((int)get_local_size(d))
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
+#define GROUP_SIZE(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
+#define F4(a, b, c, d) ((float4)(a, b, c, d))
+#define BITS_TO_FLOAT(x) as_float(x)
+#define FLOAT_TO_BITS(x) as_uint(x)
+#define MUL_HIGH(a, b) mul_hi(a, b)
+#define LONG_ITEM ((long)get_global_id(0))
+#define LONG_ITEMS ((long)get_global_size(0))
+typedef ushort f16;
+FN float half_to_float(ushort bits) { return vload_half(0, (const half*)&bits); }
+FN ushort float_to_half(float x) {
+  ushort bits;
+  vstore_half_rte(x, 0, (half*)&bits);
+  return bits;
+}
+
+#else  // CUDA, by NVRTC
+
+typedef unsigned char uchar;
+typedef unsigned short ushort;
+typedef unsigned int uint;
+typedef unsigned long long ulong;
+#define KERNEL extern "C" __global__ void
+#define FN static __device__ __forceinline__
+#define GLOBAL
+#define LOCAL __shared__
+#define LOCAL_ARG
+#define CONSTANT __constant__ const
+#define RESTRICT __restrict__
+#define GROUP(d) ((int)((d) == 0 ? blockIdx.x : (d) == 1 ? blockIdx.y : blockIdx.z))
+#define GROUPS(d) ((int)((d) == 0 ? gridDim.x : (d) == 1 ? gridDim.y : gridDim.z))
+#define ITEM(d) ((int)((d) == 0 ? threadIdx.x : threadIdx.y))
+#define ITEMS(d) ((int)((d) == 0 ? blockDim.x : blockDim.y))
+#define BARRIER() __syncthreads()
+#define GROUP_SIZE(x, y) __launch_bounds__((x) * (y))
+#define F4(a, b, c, d) make_float4(a, b, c, d)
+#define BITS_TO_FLOAT(x) __uint_as_float(x)
+#define FLOAT_TO_BITS(x) __float_as_uint(x)
+#define MUL_HIGH(a, b) __umulhi(a, b)
+#define LONG_ITEM ((long)blockIdx.x * blockDim.x + threadIdx.x)
+#define LONG_ITEMS ((long)gridDim.x * blockDim.x)
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fffffff)
+typedef ushort f16;
+FN float half_to_float(ushort bits) {
+  float x;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(bits));
+  return x;
+}
+FN ushort float_to_half(float x) {
+  ushort bits;
+  asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+  return bits;
+}
+FN float4 operator+(float4 a, float4 b) { return F4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+FN float4 operator-(float4 a, float4 b) { return F4(a.x - b.x, a.y - b.y, a.z - b.z, a.w - b.w); }
+FN float4 operator*(float4 a, float4 b) { return F4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w); }
+FN float4 operator*(float a, float4 b) { return F4(a * b.x, a * b.y, a * b.z, a * b.w); }
+FN float4 operator*(float4 a, float b) { return b * a; }
+FN float4& operator+=(float4& a, float4 b) { return a = a + b; }
+
+#endif
+
+// Storage types; arithmetic is in float everywhere.
+typedef float f32;
+typedef ushort bf16;
+typedef int i32;
+
+FN float load_f32(GLOBAL const f32* p, long i) { return p[i]; }
+FN void store_f32(GLOBAL f32* p, long i, float x) { p[i] = x; }
+FN float4 load4_f32(GLOBAL const f32* p, long i) { return ((GLOBAL const float4*)p)[i / 4]; }
+FN void store4_f32(GLOBAL f32* p, long i, float4 x) { ((GLOBAL float4*)p)[i / 4] = x; }
+
+FN float bf16_to_float(ushort bits) { return BITS_TO_FLOAT((uint)bits << 16); }
+FN ushort float_to_bf16(float x) {  // to nearest, ties to even; a NaN stays one
+  const uint bits = FLOAT_TO_BITS(x);
+  return x != x ? (ushort)(bits >> 16 | 0x40) : (ushort)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+FN float load_bf16(GLOBAL const bf16* p, long i) { return bf16_to_float(p[i]); }
+FN void store_bf16(GLOBAL bf16* p, long i, float x) { p[i] = float_to_bf16(x); }
+FN float4 load4_bf16(GLOBAL const bf16* p, long i) {
+  const ushort4 v = ((GLOBAL const ushort4*)p)[i / 4];
+  return F4(bf16_to_float(v.x), bf16_to_float(v.y), bf16_to_float(v.z), bf16_to_float(v.w));
+}
+FN void store4_bf16(GLOBAL bf16* p, long i, float4 x) {
+  ushort4 v;
+  v.x = float_to_bf16(x.x);
+  v.y = float_to_bf16(x.y);
+  v.z = float_to_bf16(x.z);
+  v.w = float_to_bf16(x.w);
+  ((GLOBAL ushort4*)p)[i / 4] = v;
+}
+
+FN float load_f16(GLOBAL const f16* p, long i) { return half_to_float(p[i]); }
+FN void store_f16(GLOBAL f16* p, long i, float x) { p[i] = float_to_half(x); }
+FN float4 load4_f16(GLOBAL const f16* p, long i) {
+  return F4(half_to_float(p[i]), half_to_float(p[i + 1]), half_to_float(p[i + 2]), half_to_float(p[i + 3]));
+}
+FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
+  p[i] = float_to_half(x.x);
+  p[i + 1] = float_to_half(x.y);
+  p[i + 2] = float_to_half(x.z);
+  p[i + 3] = float_to_half(x.w);
+}
+
+#define PASTE_(a, b) a##_##b
+#define PASTE(a, b) PASTE_(a, b)
+#define LOAD(T, p, i) PASTE(load, T)(p, i)
+#define STORE(T, p, i, x) PASTE(store, T)(p, i, x)
+#define LOAD4(T, p, i) PASTE(load4, T)(p, i)
+#define STORE4(T, p, i, x) PASTE(store4, T)(p, i, x)
+
+// Every item of a one-dimensional launch takes every LONG_ITEMS-th element.
+#define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i += LONG_ITEMS)
+
+// x += the same of all items of a group, in the fixed order of a binary tree; `part` is local memory of
+// ITEMS(0) floats (a power of two), free again afterwards. Every item of the group must take part.
+FN float group_sum(float x, LOCAL_ARG float* part) {
+  const int item = ITEM(0);
+  part[item] = x;
+  BARRIER();
+  for (int step = ITEMS(0) / 2; step > 0; step /= 2) {
+    if (item < step) part[item] += part[item + step];
+    BARRIER();
+  }
+  const float sum = part[0];
+  BARRIER();
+  return sum;
+}
+FN float group_max(float x, LOCAL_ARG float* part) {
+  const int item = ITEM(0);
+  part[item] = x;
+  BARRIER();
+  for (int step = ITEMS(0) / 2; step > 0; step /= 2) {
+    if (item < step) part[item] = fmax(part[item], part[item + step]);
+    BARRIER();
+  }
+  const float max = part[0];
+  BARRIER();
+  return max;
+}
+
+// Philox4x32-10 (Salmon et al., 2011), and the uniform of element e as codelets/uniform.hpp defines it.
+FN float philox_uniform(uint seed, uint step, uint stream, ulong e) {
+  const ulong block = e / 4;
+  uint x0 = (uint)block, x1 = (uint)(block >> 32), x2 = stream, x3 = 0, k0 = seed, k1 = step;
+  for (int round = 0; round < 10; ++round) {
+    const uint a_high = MUL_HIGH(x0, 0xD2511F53u), a_low = x0 * 0xD2511F53u;
+    const uint b_high = MUL_HIGH(x2, 0xCD9E8D57u), b_low = x2 * 0xCD9E8D57u;
+    x0 = b_high ^ x1 ^ k0;
+    x1 = b_low;
+    x2 = a_high ^ x3 ^ k1;
+    x3 = a_low;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  const uint word = (uint)(e % 4);
+  const uint draw = word == 0 ? x0 : word == 1 ? x1 : word == 2 ? x2 : x3;
+  return (float)(draw >> 8) * 0x1p-24f;
+}

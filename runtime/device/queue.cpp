@@ -1,0 +1,46 @@
+// Names and sizes of launches.
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/device/queue.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+
+namespace tessera {
+
+std::string DeviceKernel::options() const {
+  std::string text;
+  for (size_t k = 0; k < n_defines; ++k) {
+    const Define& define = defines[k];
+    text += define.is_type ? fmt::format(" -D{}={}", define.name, name_of(static_cast<DType>(define.value)))
+                           : fmt::format(" -D{}={}", define.name, define.value);
+  }
+  return text;
+}
+
+size_t DeviceKernelHash::operator()(const DeviceKernel& kernel) const {
+  size_t h = std::hash<std::string_view>()(kernel.op) * 31 + std::hash<std::string_view>()(kernel.name);
+  for (size_t k = 0; k < kernel.n_defines; ++k)
+    h = h * 1000003 + static_cast<size_t>(kernel.defines[k].value);
+  return h;
+}
+
+Grid for_each(int64_t n, int64_t each) {
+  constexpr int items = 256;
+  constexpr int64_t most_groups = 4096;  // enough for any device; the rest is the kernel's loop
+  const int64_t wanted = (n + items * each - 1) / (items * each);
+  return {.groups = {std::clamp<int64_t>(wanted, 1, most_groups), 1, 1}, .items = {items, 1}};
+}
+
+std::string fault_text(std::string what, int row, int value) {
+  const auto fill = [&](std::string_view name, int number) {
+    if (const size_t at = what.find(name); at != std::string::npos)
+      what.replace(at, name.size(), std::to_string(number));
+  };
+  fill("{row}", row);
+  fill("{value}", value);
+  return what;
+}
+
+}  // namespace tessera

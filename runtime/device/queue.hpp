@@ -1,0 +1,154 @@
+// What kernels are launched with on a device: one interface for OpenCL and CUDA.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <initializer_list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/core/dtype.hpp"
+#include "runtime/core/error.hpp"
+#include "runtime/plan/kernel.hpp"
+
+namespace tessera {
+
+enum class DeviceApi : uint8_t { opencl, cuda };
+
+// A word of the compiler's command line: -DT=bf16, -DHEAD_DIM=64.
+struct Define {
+  const char* name;
+  int64_t value;
+  bool is_type = false;
+
+  constexpr Define(const char* n, std::integral auto v) : name(n), value(static_cast<int64_t>(v)) {}
+  constexpr Define(const char* n, DType type) : name(n), value(static_cast<int64_t>(type)), is_type(true) {}
+  bool operator==(const Define&) const = default;
+};
+
+// One kernel of codelets/<op>/<op>_gpu.cl, compiled with these definitions when it is first launched.
+struct DeviceKernel {
+  static constexpr size_t max_defines = 10;
+
+  std::string_view op, name;
+  std::array<Define, max_defines> defines = filled({});
+  size_t n_defines = 0;
+
+  DeviceKernel(std::string_view o, std::string_view n, std::initializer_list<Define> d = {})
+      : op(o), name(n), defines(filled(d)), n_defines(d.size()) {}
+  std::string options() const;  // "-DT=bf16 -DHEAD_DIM=64"
+  bool operator==(const DeviceKernel&) const = default;
+
+ private:
+  static constexpr std::array<Define, max_defines> filled(std::initializer_list<Define> d) {
+    constexpr Define none{"", 0};
+    std::array<Define, max_defines> all{none, none, none, none, none, none, none, none, none, none};
+    for (size_t k = 0; k < d.size(); ++k) all[k] = d.begin()[k];
+    return all;
+  }
+};
+
+struct DeviceKernelHash {
+  size_t operator()(const DeviceKernel& kernel) const;
+};
+
+// Groups of items that share local memory and barriers.
+struct Grid {
+  std::array<int64_t, 3> groups{1, 1, 1};
+  std::array<int, 2> items{64, 1};
+};
+
+// For kernels written with FOR_EACH: enough items for n elements of the kind that takes `each` of them a
+// turn.
+Grid for_each(int64_t n, int64_t each = 1);
+
+// One argument: a device address, or a number.
+struct LaunchArg {
+  enum class Kind : uint8_t { memory, value };
+  Kind kind;
+  uint8_t bytes = 0;  // of a value
+  alignas(8) std::array<std::byte, 8> value{};
+
+  LaunchArg(const TileView& tile) : LaunchArg(tile.data) {}  // NOLINT(google-explicit-constructor)
+  LaunchArg(const void* memory) : kind(Kind::memory) {       // NOLINT(google-explicit-constructor)
+    std::memcpy(value.data(), &memory, sizeof memory);
+  }
+  template <class V>
+    requires std::is_arithmetic_v<V> && (!std::same_as<V, bool>)
+  LaunchArg(V v) : kind(Kind::value), bytes(sizeof v) {  // NOLINT(google-explicit-constructor)
+    std::memcpy(value.data(), &v, sizeof v);
+  }
+  void* memory() const {
+    void* p;
+    std::memcpy(&p, value.data(), sizeof p);
+    return p;
+  }
+};
+
+// A rectangle of bytes inside a matrix: where it begins, and how far its rows lie apart.
+struct Region {
+  void* memory = nullptr;
+  int64_t offset = 0, pitch = 0;
+};
+
+// In-order work of one device worker. Addresses are the device's own (CUDA pointers, OpenCL memory objects),
+// so offsets into them are arguments of kernels. Nothing here waits for the device, except where it says so.
+class DeviceQueue {
+ public:
+  virtual ~DeviceQueue() = default;
+  virtual DeviceApi api() const = 0;
+  virtual std::string device_name() const = 0;
+
+  template <class... Args>
+  void launch(const DeviceKernel& kernel, const Grid& grid, const Args&... args) {
+    const std::array<LaunchArg, sizeof...(Args)> list{LaunchArg(args)...};
+    launch_kernel(kernel, grid, list);
+  }
+  virtual void launch_kernel(const DeviceKernel& kernel, const Grid& grid,
+                             std::span<const LaunchArg> args) = 0;
+
+  // rows × bytes between rectangles; they must not overlap.
+  virtual void copy(const Region& to, const Region& from, int64_t rows, int64_t row_bytes) = 0;
+  virtual void fill(void* memory, int64_t bytes, uint8_t value) = 0;
+
+  // Device memory, and copies between it and the host; the copies wait until they are over.
+  virtual void* allocate(size_t bytes) = 0;
+  virtual void deallocate(void* memory) = 0;
+  virtual void read(void* host, void* memory, size_t bytes) = 0;
+  virtual void write(void* memory, const void* host, size_t bytes) = 0;
+  virtual void finish() = 0;  // waits for all that was launched
+
+  // Device memory for the running task; the queue takes it back when the task's work is done.
+  virtual void* scratch_bytes(size_t bytes) = 0;
+  template <class T>
+  void* scratch(int64_t count) {
+    return scratch_bytes(static_cast<size_t>(count) * sizeof(T));
+  }
+
+  // Where kernels report bad data: i32 {row + 1, value}, 0 at first. After the task a row that is there makes
+  // a Failure of `what` with {row} and {value} filled in: "the id of row {row} is {value}, beyond the table".
+  virtual void* fault(std::string what) = 0;
+
+  // A matrix product by the vendor's library; false where it has none, or not for this one.
+  virtual bool library_gemm(const struct Gemm& shape, const struct GemmOperands& operands) = 0;
+
+  // Around the launches of a task. Where the queue is synchronous, end_task waits and throws Failure for what
+  // went wrong on the device; else task_done does, called once the device is through with the oldest task.
+  virtual void end_task() = 0;
+  virtual void task_done() {}
+};
+
+// What a kernel that does not compile throws: the message names op, kernel, device and the compiler's line.
+struct CompileFailure : Failure {
+  using Failure::Failure;
+};
+
+std::string fault_text(std::string what, int row, int value);  // of fault()'s text and what was reported
+
+}  // namespace tessera

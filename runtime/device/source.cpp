@@ -1,0 +1,20 @@
+// An op's device source with its head.
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/device/source.hpp"
+
+#include <algorithm>
+
+#include "runtime/core/error.hpp"
+
+namespace tessera {
+
+extern const std::string_view portable_head;  // runtime/device/portable.h
+
+std::string device_source(std::string_view op) {
+  const auto& all = device_sources();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const DeviceSource& s) { return s.op == op; });
+  if (found == all.end()) throw failure("there is no device source codelets/{}/{}_gpu.cl", op, op);
+  return std::string(portable_head) + "\n#line 1\n" + std::string(found->text);
+}
+
+}  // namespace tessera

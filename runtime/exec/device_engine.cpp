@@ -1,0 +1,148 @@
+// The engine of one device: one thread runs ready tasks in order, on the device or beside it. For tests and
+// tools.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Every buffer has a copy on the device; which of the two holds the last value is known, and the other one is
+// brought up to date when it is used. StarPU does the same for many devices.
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "runtime/core/error.hpp"
+#include "runtime/device/queue.hpp"
+#include "runtime/exec/engine.hpp"
+
+namespace tessera {
+namespace {
+
+class DeviceTasks;
+
+class DeviceEngine final : public Engine {
+ public:
+  static constexpr int device_worker = 0, host_worker = 1;
+
+  explicit DeviceEngine(std::unique_ptr<DeviceQueue> queue)
+      : queue_(std::move(queue)), thread_([this] { work(); }) {}
+  ~DeviceEngine() override {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+    for (Copies& buffer : buffers_)
+      if (buffer.there) queue_->deallocate(buffer.there);
+  }
+
+  std::string name() const override { return "device"; }
+  int workers() const override { return 2; }
+  DeviceQueue* queue(int worker) override { return worker == device_worker ? queue_.get() : nullptr; }
+
+  BufferId add_buffer(void* memory, size_t bytes) override {
+    buffers_.push_back({memory, queue_->allocate(bytes), bytes, true, false});
+    return static_cast<int>(buffers_.size()) - 1;
+  }
+  void remove_buffer(BufferId buffer) override {
+    queue_->deallocate(std::exchange(buffers_[static_cast<size_t>(buffer)].there, nullptr));
+  }
+  void acquire(BufferId buffer, Mode mode) override {
+    std::lock_guard lock(using_device_);
+    bring(buffers_[static_cast<size_t>(buffer)], mode, false);
+  }
+  void release(BufferId) override {}
+  std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override;
+
+  void submit(DeviceTasks* set, int task) {
+    {
+      std::lock_guard lock(mutex_);
+      ready_.push_back({set, task});
+    }
+    changed_.notify_one();
+  }
+
+ private:
+  friend class DeviceTasks;
+  struct Copies {
+    void *here, *there;
+    size_t bytes;
+    bool here_valid, there_valid;
+  };
+
+  // Makes one side hold the buffer's value, unless it is about to be overwritten.
+  void* bring(Copies& buffer, Mode mode, bool to_device) {
+    bool& valid = to_device ? buffer.there_valid : buffer.here_valid;
+    bool& other = to_device ? buffer.here_valid : buffer.there_valid;
+    if (!valid && mode != Mode::write) {
+      if (to_device)
+        queue_->write(buffer.there, buffer.here, buffer.bytes);
+      else
+        queue_->read(buffer.here, buffer.there, buffer.bytes);
+    }
+    valid = true;
+    if (mode != Mode::read) other = false;
+    return to_device ? buffer.there : buffer.here;
+  }
+  void work();
+
+  std::unique_ptr<DeviceQueue> queue_;
+  std::vector<Copies> buffers_;
+  std::mutex using_device_;  // the thread that drives the executor reads fetches while tasks run
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::pair<DeviceTasks*, int>> ready_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+class DeviceTasks final : public TaskSet {
+ public:
+  DeviceTasks(DeviceEngine& engine, std::vector<EngineTask> tasks, TaskRunner& runner)
+      : engine_(engine), tasks_(std::move(tasks)), runner_(runner) {}
+  void submit(int task) override { engine_.submit(this, task); }
+
+  void run(int index) {
+    const EngineTask& task = tasks_[static_cast<size_t>(index)];
+    {
+      std::lock_guard lock(engine_.using_device_);
+      std::vector<void*> pointers;
+      for (const EngineAccess& access : task.accesses)
+        pointers.push_back(
+            engine_.bring(engine_.buffers_[static_cast<size_t>(access.buffer)], access.mode, task.on_device));
+      runner_.run(index, task.on_device ? DeviceEngine::device_worker : DeviceEngine::host_worker,
+                  pointers.data());
+    }
+    runner_.finished(index);
+  }
+
+ private:
+  DeviceEngine& engine_;
+  std::vector<EngineTask> tasks_;
+  TaskRunner& runner_;
+};
+
+std::unique_ptr<TaskSet> DeviceEngine::prepare(std::vector<EngineTask> tasks, TaskRunner& runner) {
+  return std::make_unique<DeviceTasks>(*this, std::move(tasks), runner);
+}
+
+void DeviceEngine::work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    changed_.wait(lock, [this] { return stopping_ || !ready_.empty(); });
+    if (ready_.empty()) return;
+    const auto [set, task] = ready_.front();
+    ready_.pop_front();
+    lock.unlock();
+    set->run(task);
+    lock.lock();
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_device_engine(std::unique_ptr<DeviceQueue> queue) {
+  return std::make_unique<DeviceEngine>(std::move(queue));
+}
+
+}  // namespace tessera
