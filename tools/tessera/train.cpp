@@ -1,7 +1,5 @@
 // tessera train: trains the model of a configuration and leaves a model folder.
 // SPDX-License-Identifier: Apache-2.0
-#include <nlohmann/json.hpp>
-
 #include "models/data/addition.hpp"
 #include "models/generate/generator.hpp"
 #include "models/tokenizer/tokenizer.hpp"
@@ -10,6 +8,7 @@
 #include "runtime/core/machine.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
+#include "tools/tessera/output.hpp"
 #include "tools/tessera/progress.hpp"
 
 namespace tessera {
@@ -41,8 +40,7 @@ void examine_addition(const Config& config, const Arguments& arguments) {
   }
   const double share = 100.0 * static_cast<double>(right) / static_cast<double>(sums.size());
   if (arguments.json)
-    fmt::print("{}\n",
-               nlohmann::ordered_json{{"exact_match", share / 100}, {"held_out", sums.size()}}.dump());
+    print_line(Json{{"exact_match", share / 100}, {"held_out", sums.size()}});
   else
     fmt::print("exact match: {:.1f} % of {} sums that it has never seen\n", share, sums.size());
 }
@@ -65,17 +63,16 @@ TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
 }
 
 void run(const Arguments& arguments) {
-  std::vector<std::string> overrides = arguments.set;
-  if (!arguments.trace.empty()) overrides.push_back("run.trace=\"" + arguments.trace + "\"");
-  const Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
+  Config config = load_config(arguments.config, {.overrides = arguments.set, .cores = usable_cores()});
+  if (!arguments.trace.empty()) config.run.trace = arguments.trace;
   const TrainResult result = train_with_bar(config, arguments);
   if (arguments.json) {
-    nlohmann::ordered_json line{{"steps", result.steps},
-                                {"loss", result.loss},
-                                {"seconds", result.seconds},
-                                {"model", arguments.out}};
+    Json line{{"steps", result.steps},
+              {"loss", result.loss},
+              {"seconds", result.seconds},
+              {"model", arguments.out}};
     if (result.val_loss) line["val_loss"] = *result.val_loss;
-    fmt::print("{}\n", line.dump());
+    print_line(line);
   } else {
     fmt::print("loss {:.4f}", result.loss);
     if (result.val_loss) fmt::print(", validation loss {:.4f}", *result.val_loss);
