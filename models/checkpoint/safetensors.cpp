@@ -196,6 +196,7 @@ std::vector<TensorEntry> SafetensorsFile::parse(std::span<const std::byte> bytes
   check_cover(located, data.size(), source);
 
   std::vector<TensorEntry> entries;
+  entries.reserve(located.size());
   for (Located& t : located) entries.push_back(std::move(t.entry));
   std::ranges::sort(entries, {}, &TensorEntry::name);
   return entries;

@@ -83,6 +83,7 @@ void fold_node(Program& program, size_t n, std::vector<Uses>& uses) {
   for (Tensor in : next.in)
     if (uses[static_cast<size_t>(in.id)].producer > static_cast<int>(n)) return;
   std::vector<TensorType> types;
+  types.reserve(next.in.size());
   for (Tensor in : next.in) types.push_back(program.tensors[static_cast<size_t>(in.id)].type);
   auto op = node.op->fold(*next.op, use.position, types);
   if (!op || reads_old_values(program, n, static_cast<size_t>(use.node), uses)) return;

@@ -51,6 +51,9 @@ std::vector<Row> weights() {
       generate("wrong_dtype", {"'transformer.ln_f.bias' is stored as I32", "store it as F32"}),
       generate("unknown_dtype", {"'transformer.ln_f.bias'", "unknown dtype 'F33'", damaged}),
       generate("other_name", {"has no tensor 'transformer.ln_f.bias'", "take the weights that belong"}),
+      {"eval infinite_weights --data text.txt",
+       1,
+       {"infinite_weights", "not finite", "weights are damaged, or too large for f32"}},
       generate("shards", {"shards/model-1.safetensors", "no such file", "check the path"}),
       {"train config.toml --out cut_optimizer --resume --set train.steps=3",
        2,
@@ -150,6 +153,9 @@ std::vector<Row> words() {
       {model + "--prompt-ids=-1", 2, {"token id -1", "vocabulary of 11", "0 to 10"}},
       {model + "--prompt-ids 1000000000000", 2, {"--prompt-ids", "1000000000000", "generate --help"}},
       {model + "--prompt-ids 1,x", 2, {"--prompt-ids", "x", "generate --help"}},
+      {model + "--prompt-ids ''", 2, {"--prompt-ids", "an id is missing; write 1,5,9"}},
+      {model + "--prompt-ids 1 --seed -1", 2, {"--seed", "-1 not in range 0", "generate --help"}},
+      {model + "--prompt-ids 1 --seed 99999999999999999999", 2, {"--seed", "not in range 0"}},
       {model + "--prompt abc --prompt-ids 1", 2, {"--prompt excludes --prompt-ids", "generate --help"}},
       {model, 2, {"the prompt is empty", "--prompt-ids"}},
       {model + "--prompt abcß", 2, {"'ß' (U+00DF", "not among the 11"}},
@@ -237,7 +243,7 @@ std::vector<Row> table() {
   return rows;
 }
 
-void PrintTo(const Row& row, std::ostream* out) { *out << row.arguments; }
+std::ostream& operator<<(std::ostream& out, const Row& row) { return out << row.arguments; }
 
 class BadInput : public testing::TestWithParam<Row> {
  protected:

@@ -97,6 +97,10 @@ class BadInputs {
     weights_ = read_file(folder_ / "model/model.safetensors");
     variant("no_weights", "file", "");
     std::filesystem::remove(folder_ / "no_weights/model.safetensors");
+    std::string infinite = weights_;
+    for (size_t end = weights_.size(); end > weights_.size() - 100; end -= 4)
+      std::memcpy(infinite.data() + end - 4, "\0\0\x80\x7f", 4);
+    variant("infinite_weights", "model.safetensors", infinite);
     variant("empty_weights", "model.safetensors", "");
     variant("cut_length", "model.safetensors", weights_.substr(0, 5));
     variant("cut_header", "model.safetensors", weights_.substr(0, 100));

@@ -57,6 +57,9 @@ void run(const Arguments& arguments) {
     count += n;
   }
   const double loss = sum / count;
+  if (!std::isfinite(loss))
+    throw failure("{}: its loss is not finite; its weights are damaged, or too large for {}", arguments.model,
+                  arguments.dtype);
   if (arguments.json)
     print_line(Json{{"loss", loss}, {"perplexity", std::exp(loss)}, {"tokens", static_cast<int64_t>(count)}});
   else

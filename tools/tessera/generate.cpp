@@ -84,6 +84,7 @@ void add_generate(CLI::App& app) {
   command
       ->add_option("--prompt-ids", arguments->prompt_ids, "Token ids to continue, 1,5,9; needs no tokenizer")
       ->delimiter(',')
+      ->check([](const std::string& id) { return id.empty() ? "an id is missing; write 1,5,9" : ""; })
       ->excludes(prompt);
   command->add_option("--max-new", arguments->max_new, "New tokens at most")->capture_default_str();
   command->add_option("--temperature", arguments->sampling.temperature, "0: always the likeliest token")
@@ -94,7 +95,9 @@ void add_generate(CLI::App& app) {
       ->add_option("--top-p", arguments->sampling.top_p,
                    "Only among the likeliest with this probability together")
       ->capture_default_str();
-  command->add_option("--seed", arguments->sampling.seed, "Of the random choices")->capture_default_str();
+  command->add_option("--seed", arguments->sampling.seed, "Of the random choices")
+      ->check(CLI::Range(0.0, 1e18))
+      ->capture_default_str();
   command->add_option("--dtype", arguments->dtype, "To compute in")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
