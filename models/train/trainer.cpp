@@ -16,6 +16,7 @@
 #include "models/train/training_graph.hpp"
 #include "runtime/core/devices.hpp"
 #include "runtime/core/error.hpp"
+#include "runtime/core/file.hpp"
 #include "runtime/trace/trace.hpp"
 
 namespace tessera {
@@ -93,17 +94,19 @@ Training::Training(Config config, const TrainOptions& options)
       training_(config_ = prepared(config_, data_, folder_)),
       trainer_(session_, training_plan(config_, *training_.graph),
                {.strict_devices = options.strict_devices}) {
+  if (!config_.run.trace.empty())
+    const NewFile trial(config_.run.trace);  // written at the end: found out now
   if (data_.validation && data_.validation->batches() > 0) {
     evaluation_ = std::make_unique<EvaluationGraph>(
         config_, static_cast<int64_t>(data_.validation->at(0).tokens.size()));
     evaluator_ = std::make_unique<Executor>(
         session_, evaluation_plan(config_, *evaluation_->graph, trainer_.plan().tiling));
   }
-  announce();
   if (folder_.latest()) {
     load_run_state(*folder_.latest(), config_, session_);
     now_.step = folder_.latest()->step;
   }
+  announce();
   metrics_.emplace(folder_.path() / "metrics.jsonl", now_.step);
 }
 

@@ -2,8 +2,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/ranges.h>
 
-#include <nlohmann/json.hpp>
-
 #include "models/data/addition.hpp"
 #include "models/generate/generator.hpp"
 #include "models/tokenizer/tokenizer.hpp"
@@ -46,8 +44,7 @@ void examine_addition(const Config& config, const Arguments& arguments) {
   }
   const double share = 100.0 * static_cast<double>(right) / static_cast<double>(sums.size());
   if (arguments.json)
-    fmt::print("{}\n",
-               nlohmann::ordered_json{{"exact_match", share / 100}, {"held_out", sums.size()}}.dump());
+    print_line(Json{{"exact_match", share / 100}, {"held_out", sums.size()}});
   else
     fmt::print("exact match: {:.1f} % of {} sums that it has never seen\n", share, sums.size());
 }
@@ -70,8 +67,8 @@ TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
   return result;
 }
 
-nlohmann::ordered_json as_json(const TrainResult& result) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+Json as_json(const TrainResult& result) {
+  Json list = Json::array();
   for (const WorkerUse& use : result.workers)
     list.push_back({{"worker", use.name},
                     {"tasks", use.tasks},
@@ -94,20 +91,20 @@ void print_workers(const TrainResult& result) {
 
 void run(const Arguments& arguments) {
   std::vector<std::string> overrides = arguments.set;
-  if (!arguments.trace.empty()) overrides.push_back("run.trace=\"" + arguments.trace + "\"");
   if (!arguments.devices.empty())
     overrides.push_back(
         fmt::format("run.devices=[\"{}\"]", fmt::join(split_devices(arguments.devices), "\", \"")));
-  const Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
+  Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
+  if (!arguments.trace.empty()) config.run.trace = arguments.trace;
   const TrainResult result = train_with_bar(config, arguments);
   if (arguments.json) {
-    nlohmann::ordered_json line{{"steps", result.steps},
-                                {"loss", result.loss},
-                                {"seconds", result.seconds},
-                                {"model", arguments.out}};
+    Json line{{"steps", result.steps},
+              {"loss", result.loss},
+              {"seconds", result.seconds},
+              {"model", arguments.out}};
     if (result.val_loss) line["val_loss"] = *result.val_loss;
     line["workers"] = as_json(result);
-    fmt::print("{}\n", line.dump());
+    print_line(line);
   } else {
     fmt::print("loss {:.4f}", result.loss);
     if (result.val_loss) fmt::print(", validation loss {:.4f}", *result.val_loss);
