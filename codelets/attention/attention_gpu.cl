@@ -1,12 +1,14 @@
 // attention on devices, in f32: blocks of rows against panels of 64 rows, by products in local memory.
 // SPDX-License-Identifier: Apache-2.0
 //
-// T: of qkv and o. WIDTH: head_dim filled up with zeros to a multiple of 64. ROWS: of a block. BACKWARD: 0 or 1.
-// A "slot" is one head's columns of a query, key or value; rows are counted from the first row of the window. Groups
-// have 64 items: each has an eighth of a block's rows, and of the columns one eighth of every 64.
+// T: of qkv and o. WIDTH: head_dim filled up with zeros to a multiple of 64. ROWS: of a block. BACKWARD: 0
+// or 1. A "slot" is one head's columns of a query, key or value; rows are counted from the first row of the
+// window. Groups have 64 items: each has an eighth of a block's rows, and of the columns one eighth of
+// every 64.
 #define PANEL 64
 
-// How deep a slice of a panel is, and how many of its rows a slice of row-major values has: what is in local memory.
+// How deep a slice of a panel is, and how many of its rows a slice of row-major values has: what is in local
+// memory.
 #define DEPTH 32
 #define SLICE (WIDTH == 64 ? 32 : WIDTH == 128 ? 16 : 8)
 #define SLICE_ROOM (DEPTH * PANEL > SLICE * WIDTH ? DEPTH * PANEL : SLICE * WIDTH)
@@ -18,11 +20,11 @@
 #define P_STEP (PANEL + 1)  // odd, so that the rows of a block lie in different banks
 #define LOG2_E 1.44269504f
 
-// Slots of a tile as f32, filled up with zeros to `n` rows: those whose kind's bit (1 query, 2 key, 4 value) is in
-// panel_kinds in panels [n_panels][WIDTH][PANEL], those in row_kinds as rows [n_panels * PANEL][WIDTH].
+// Slots of a tile as f32, filled up with zeros to `n` rows: those whose kind's bit (1 query, 2 key, 4 value)
+// is in panel_kinds in panels [n_panels][WIDTH][PANEL], those in row_kinds as rows [n_panels * PANEL][WIDTH].
 KERNEL GROUP_SIZE(PANEL, 1)
-    pack(GLOBAL const T* src, long src_step, int rows, int n, int row_at, int head_dim, int group, int panel_kinds,
-         int row_kinds, GLOBAL float* panels, GLOBAL float* by_rows, int n_panels) {
+    pack(GLOBAL const T* src, long src_step, int rows, int n, int row_at, int head_dim, int group,
+         int panel_kinds, int row_kinds, GLOBAL float* panels, GLOBAL float* by_rows, int n_panels) {
   const int slot = GROUP(1), in_unit = slot % (group + 2), r = GROUP(0) * PANEL + ITEM(0);
   const int kind = in_unit < group ? 1 : in_unit == group ? 2 : 4;
   if (r >= n) return;
@@ -105,24 +107,23 @@ FN void copy_block(LOCAL_ARG float* to, GLOBAL const float* panel) {
 }
 
 // sums[EACH][n] += Σ_k a[k, r] b[k, c]; sums are kept in registers meanwhile.
-#define MULTIPLY(sums, n, from_a, a_step, a_row, from_b, b_step, depth)                       \
-  {                                                                                         \
-    LOCAL_ARG const float* a = from_a;                                                      \
-    LOCAL_ARG const float* b = from_b;                                                      \
-    float8 x[EACH * (n)];                                                                   \
-    UNROLL for (int i = 0; i < EACH * (n); ++i) x[i] = sums[i];                             \
-    for (int k = 0; k < OWN_LENGTH(depth); ++k) {                                           \
-      UNROLL for (int c = 0; c < (n); ++c) {                                                \
-        const float8 y = load8_local(b + k * (b_step) + c * 64);                            \
+#define MULTIPLY(sums, n, from_a, a_step, a_row, from_b, b_step, depth)                            \
+  {                                                                                                \
+    LOCAL_ARG const float* a = from_a;                                                             \
+    LOCAL_ARG const float* b = from_b;                                                             \
+    float8 x[EACH * (n)];                                                                          \
+    UNROLL for (int i = 0; i < EACH * (n); ++i) x[i] = sums[i];                                    \
+    for (int k = 0; k < OWN_LENGTH(depth); ++k) {                                                  \
+      UNROLL for (int c = 0; c < (n); ++c) {                                                       \
+        const float8 y = load8_local(b + k * (b_step) + c * 64);                                   \
         UNROLL for (int r = 0; r < EACH; ++r) x[r * (n) + c] += a[k * (a_step) + r * (a_row)] * y; \
-      }                                                                                     \
-    }                                                                                       \
-    UNROLL for (int i = 0; i < EACH * (n); ++i) sums[i] = x[i];                             \
+      }                                                                                            \
+    }                                                                                              \
+    UNROLL for (int i = 0; i < EACH * (n); ++i) sums[i] = x[i];                                    \
   }
 
 // sums[EACH] = the item's part of a block [WIDTH][ROWS] times a panel
-FN void score(float8* sums, LOCAL_ARG const float* block, GLOBAL const float* panel,
-              LOCAL_ARG float* slice) {
+FN void score(float8* sums, LOCAL_ARG const float* block, GLOBAL const float* panel, LOCAL_ARG float* slice) {
   UNROLL for (int r = 0; r < EACH; ++r) sums[r] = SPLAT8(0.0f);
   for (int d = 0; d < WIDTH; d += DEPTH) {
     copy_to_local(slice, panel + d * PANEL, DEPTH * PANEL);
@@ -133,8 +134,8 @@ FN void score(float8* sums, LOCAL_ARG const float* block, GLOBAL const float* pa
 }
 
 // sums[EACH][VECTORS] += the item's part of p [ROWS][P_STEP] times the rows [begin, end) of a panel
-FN void add_rows(float8* sums, LOCAL_ARG const float* p, GLOBAL const float* panel_rows, int begin,
-                 int end, LOCAL_ARG float* slice) {
+FN void add_rows(float8* sums, LOCAL_ARG const float* p, GLOBAL const float* panel_rows, int begin, int end,
+                 LOCAL_ARG float* slice) {
   for (int key = begin / SLICE * SLICE; key < end; key += SLICE) {
     copy_to_local(slice, panel_rows + key * WIDTH, SLICE * WIDTH);
     BARRIER();
@@ -164,16 +165,15 @@ FN void span_of(LOCAL_ARG int* span, LOCAL_ARG const float* firsts, LOCAL_ARG co
 }
 
 // The item's part of a block to rows of `to`, as far as they are the tile's own.
-FN void store_sums(GLOBAL T* to, long step, const float8* sums, int first_row, int n_rows,
-                   int head_dim) {
+FN void store_sums(GLOBAL T* to, long step, const float8* sums, int first_row, int n_rows, int head_dim) {
   UNROLL for (int r = 0; r < EACH; ++r) {
     const int row = first_row + ROW + r;
     if (row < 0 || row >= n_rows) continue;
     UNROLL for (int c = 0; c < VECTORS; ++c) {
       float x[8];
       unpack8(x, sums[r * VECTORS + c]);
-      UNROLL for (int k = 0; k < 8; ++k)
-        if (COLUMN + 64 * c + k < head_dim) STORE(T, to, row * step + COLUMN + 64 * c + k, x[k]);
+      UNROLL for (int k = 0; k < 8; ++k) if (COLUMN + 64 * c + k < head_dim)
+          STORE(T, to, row * step + COLUMN + 64 * c + k, x[k]);
     }
   }
 }
@@ -181,9 +181,9 @@ FN void store_sums(GLOBAL T* to, long step, const float8* sums, int first_row, i
 #if !BACKWARD
 
 KERNEL GROUP_SIZE(PANEL, 1)
-    attention(GLOBAL const float* packed, GLOBAL const i32* first, GLOBAL const i32* last, GLOBAL const uint* keep,
-              GLOBAL T* o, GLOBAL float* lse, int n_panels, int row_begin, int n_rows, int head_dim, int group,
-              float scale, float factor, int words) {
+    attention(GLOBAL const float* packed, GLOBAL const i32* first, GLOBAL const i32* last,
+              GLOBAL const uint* keep, GLOBAL T* o, GLOBAL float* lse, int n_panels, int row_begin,
+              int n_rows, int head_dim, int group, float scale, float factor, int words) {
   LOCAL float q[WIDTH * ROWS];
   LOCAL float slice[SLICE_ROOM];
   LOCAL float p[ROWS * P_STEP];
@@ -195,7 +195,8 @@ KERNEL GROUP_SIZE(PANEL, 1)
   LOCAL float shrink[ROWS];
   LOCAL int keys[2];
   const int head = GROUP(1), heads = GROUPS(1), slot = head / group * (group + 2) + head % group;
-  const int block = (row_begin / ROWS + GROUPS(0) - 1 - GROUP(0)) * ROWS, row = ROW;  // those with most keys first
+  const int block = (row_begin / ROWS + GROUPS(0) - 1 - GROUP(0)) * ROWS,
+            row = ROW;  // those with most keys first
   const long panel = PANEL * WIDTH;
   GLOBAL const float* k_panels = packed + (slot - head % group + group) * n_panels * panel;
   GLOBAL const float* v_rows = k_panels + n_panels * panel;
@@ -264,14 +265,14 @@ KERNEL GROUP_SIZE(PANEL, 1)
 #else
 
 // Of rows of queries, by heads: Σ d_o o, and the log-sum-exp in powers of two.
-KERNEL row_sums(GLOBAL const T* o, GLOBAL const float* lse, GLOBAL const T* d_o, int rows, int heads, int head_dim,
-                int row_at, int n_rows, GLOBAL float* delta, GLOBAL float* lse2) {
+KERNEL row_sums(GLOBAL const T* o, GLOBAL const float* lse, GLOBAL const T* d_o, int rows, int heads,
+                int head_dim, int row_at, int n_rows, GLOBAL float* delta, GLOBAL float* lse2) {
   FOR_EACH(i, (long)rows * heads) {
     const long to = i % heads * n_rows + row_at + i / heads;
     float x[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
     for (int d = 0; d < head_dim; d += 8)
-      UNROLL for (int k = 0; k < 8; ++k)
-        if (d + k < head_dim) x[k] += LOAD(T, o, i * head_dim + d + k) * LOAD(T, d_o, i * head_dim + d + k);
+      UNROLL for (int k = 0; k < 8; ++k) if (d + k < head_dim) x[k] +=
+          LOAD(T, o, i * head_dim + d + k) * LOAD(T, d_o, i * head_dim + d + k);
     delta[to] = ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
     lse2[to] = lse[i] * LOG2_E;
   }
@@ -279,11 +280,11 @@ KERNEL row_sums(GLOBAL const T* o, GLOBAL const float* lse, GLOBAL const T* d_o,
 
 // d_q of the tile's own rows.
 KERNEL GROUP_SIZE(PANEL, 1)
-    attention_d_queries(GLOBAL const float* panels, GLOBAL const float* by_rows, GLOBAL const float* d_o_panels,
-                        GLOBAL const i32* first, GLOBAL const i32* last, GLOBAL const float* lse2,
-                        GLOBAL const float* delta, GLOBAL const uint* keep, GLOBAL T* d_qkv, int n_panels,
-                        int row_begin, int n_rows, int query_begin, int n_queries, int head_dim, int group,
-                        float scale, float factor, int words) {
+    attention_d_queries(GLOBAL const float* panels, GLOBAL const float* by_rows,
+                        GLOBAL const float* d_o_panels, GLOBAL const i32* first, GLOBAL const i32* last,
+                        GLOBAL const float* lse2, GLOBAL const float* delta, GLOBAL const uint* keep,
+                        GLOBAL T* d_qkv, int n_panels, int row_begin, int n_rows, int query_begin,
+                        int n_queries, int head_dim, int group, float scale, float factor, int words) {
   LOCAL float q[WIDTH * ROWS];
   LOCAL float d_o[WIDTH * ROWS];
   LOCAL float slice[SLICE_ROOM];
@@ -330,7 +331,8 @@ KERNEL GROUP_SIZE(PANEL, 1)
     add_rows(sums, p, by_rows + (k_slot * n_panels * PANEL + key) * (long)WIDTH, max(keys[0] - key, 0),
              min(keys[1] - key, PANEL), slice);
   }
-  store_sums(d_qkv + (long)slot * head_dim, (long)slots * head_dim, sums, block - row_begin, n_rows, head_dim);
+  store_sums(d_qkv + (long)slot * head_dim, (long)slots * head_dim, sums, block - row_begin, n_rows,
+             head_dim);
 }
 
 // d_k and d_v of the tile's own rows, from all queries that see them.
@@ -339,8 +341,8 @@ KERNEL GROUP_SIZE(PANEL, 1)
                      GLOBAL const float* d_o_rows, GLOBAL const i32* first, GLOBAL const i32* last,
                      GLOBAL const i32* end, GLOBAL const float* lse2, GLOBAL const float* delta,
                      GLOBAL const uint* keep, GLOBAL T* d_qkv, int n_panels, int row_begin, int n_rows,
-                     int query_begin, int n_queries, int head_dim, int group, int causal, float scale, float factor,
-                     int words) {
+                     int query_begin, int n_queries, int head_dim, int group, int causal, float scale,
+                     float factor, int words) {
   LOCAL float k[WIDTH * ROWS];
   LOCAL float v[WIDTH * ROWS];
   LOCAL float slice[SLICE_ROOM];
@@ -368,7 +370,8 @@ KERNEL GROUP_SIZE(PANEL, 1)
   for (int head = GROUP(1) * group; head < (GROUP(1) + 1) * group; ++head) {
     const int slot = k_slot - group + head % group;
     for (int query = queries[0] / PANEL * PANEL; query < queries[1]; query += PANEL) {
-      const int from = max(queries[0] - query, 0), to = min(queries[1] - query, PANEL), mine = query + ITEM(0);
+      const int from = max(queries[0] - query, 0), to = min(queries[1] - query, PANEL),
+                mine = query + ITEM(0);
       const bool given = mine >= query_begin && mine < query_begin + n_queries;
       const long at = (long)head * n_queries + mine - query_begin;
       firsts[ITEM(0)] = given ? first[mine] : 0;
