@@ -122,6 +122,7 @@ class Executor {
   void execute_stage(Set& set, int task, size_t stage, int worker, void* const* pointers, std::byte* scratch);
   void finished(Set& set, int task) noexcept;
   void fail(const std::string& label) noexcept;
+  void give_up(std::exception_ptr problem) noexcept;
   void wait_for(int64_t step);
   void collect(Set& set);
   void check_feeds(std::span<const Feed> feeds) const;

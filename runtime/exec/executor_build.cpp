@@ -123,6 +123,7 @@ void Executor::build_sets() {
       prepared.priority = task.priority;
       prepared.flops = task.flops;
       prepared.bytes = task.bytes;
+      prepared.label = task.label;
       prepared.name = task.external() ? "external" : task.stages[0].kernel->name.data();
       for (const Stage& stage : task.stages)
         for (const Access& access : stage.accesses) {
