@@ -190,7 +190,7 @@ void Executor::finished(Set& set, int task) noexcept {
   changed_.notify_all();
 }
 
-// Keeps the exception in flight, under the label of what it came from; the first one wins.
+// Keeps the exception in flight, under the label of what it came from.
 void Executor::fail(const std::string& label) noexcept {
   std::exception_ptr problem;
   try {
@@ -200,8 +200,12 @@ void Executor::fail(const std::string& label) noexcept {
   } catch (...) {
     problem = std::make_exception_ptr(failure("{}: failed", label));
   }
+  give_up(std::move(problem));
+}
+
+void Executor::give_up(std::exception_ptr problem) noexcept {
   std::lock_guard lock(mutex_);
-  if (failed_) return;
+  if (failed_) return;  // the first one wins
   problem_ = std::move(problem);
   failed_ = true;
 }

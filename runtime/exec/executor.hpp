@@ -133,6 +133,7 @@ class Executor {
   static int64_t now_ns();
   void finished(Set& set, int task) noexcept;
   void fail(const std::string& label) noexcept;
+  void give_up(std::exception_ptr problem) noexcept;
   void wait_for(int64_t step);
   void collect(Set& set);
   void check_feeds(std::span<const Feed> feeds) const;

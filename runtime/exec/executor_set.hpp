@@ -12,6 +12,7 @@
 // runs before StarPU is through).
 #pragma once
 
+#include "runtime/core/error.hpp"
 #include "runtime/exec/executor.hpp"
 
 namespace tessera {
@@ -38,6 +39,9 @@ class Executor::Runner final : public TaskRunner {
     executor_.execute(set_, task, worker, pointers);
   }
   void finished(int task) noexcept override { executor_.finished(set_, task); }
+  void failed(const std::string& message) noexcept override {
+    executor_.give_up(std::make_exception_ptr(Failure(message)));
+  }
 
  private:
   Executor& executor_;

@@ -16,15 +16,10 @@
 
 #include "runtime/core/error.hpp"
 #include "runtime/device/opencl.hpp"
+#include "runtime/starpu/policy.hpp"
 
 namespace tessera {
 namespace {
-
-struct Call {  // what a StarPU task needs to find its way back
-  TaskRunner* runner;
-  int index;
-  int n_buffers;
-};
 
 enum starpu_data_access_mode starpu_mode(Mode mode) {
   return mode == Mode::read ? STARPU_R : mode == Mode::write ? STARPU_W : STARPU_RW;
@@ -60,7 +55,7 @@ void finished(void* argument) {
 }
 
 double nominal_cost(struct starpu_task* task, struct starpu_perfmodel_arch*, unsigned) {
-  return task->flops / 50e3 + 2;  // µs, until devices of unlike speed need better
+  return 1e6 * nominal_seconds(*static_cast<const Call*>(task->cl_arg));  // µs
 }
 
 // One for all tasks. StarPU keeps a pointer to the model until it shuts down, so both live with the engine.
@@ -95,8 +90,12 @@ class StarpuTasks final : public TaskSet {
     submitted_.resize(described_.size(), 0);
     for (size_t t = 0; t < described_.size(); ++t) {
       const EngineTask& from = described_[t];
-      calls_[t] = {&runner, static_cast<int>(t), static_cast<int>(from.accesses.size())};
       starpu_task* task = &tasks_[t];
+      describe(from, calls_[t]);
+      calls_[t].runner = &runner;
+      calls_[t].index = static_cast<int>(t);
+      calls_[t].n_buffers = static_cast<int>(from.accesses.size());
+      calls_[t].task = task;
       starpu_task_init(task);
       task->cl = &codelet.codelet;
       task->cl_arg = &calls_[t];
@@ -120,7 +119,10 @@ class StarpuTasks final : public TaskSet {
       for (size_t k = 0; k < from.accesses.size(); ++k) {
         (few ? task->handles : task->dyn_handles)[k] = handles[static_cast<size_t>(from.accesses[k].buffer)];
         (few ? task->modes : task->dyn_modes)[k] = starpu_mode(from.accesses[k].mode);
+        calls_[t].list.push_back(seen_by_policies(
+            from.accesses[k], starpu_data_get_size(handles[static_cast<size_t>(from.accesses[k].buffer)])));
       }
+      calls_[t].accesses = calls_[t].list;
     }
   }
 
@@ -164,7 +166,7 @@ std::atomic<bool> running{false};  // StarPU exists once in a process
 
 class StarpuEngine final : public Engine {
  public:
-  explicit StarpuEngine(const EngineOptions& options) {
+  StarpuEngine(const EngineOptions& options, std::unique_ptr<Scheduler> policy) {
     if (running.exchange(true))
       throw error("StarPU runs once in a process: end the other session first, or use engine = threads");
     starpu_conf conf;
@@ -173,16 +175,16 @@ class StarpuEngine final : public Engine {
     conf.ncpus = options.workers;
     conf.ncuda = 0;
     choose_opencl(conf, options.opencl);
-    conf.sched_policy_name = options.scheduler.c_str();
+    choose_scheduler(conf, options, std::move(policy));
     conf.catch_signals = 0;
-    setenv("STARPU_SCHED", options.scheduler.c_str(), 1);  // takes precedence even so
     setenv("STARPU_SILENT", "1", 0);
     const int problem = starpu_init(&conf);
     const int wanted = options.workers + static_cast<int>(options.opencl.size());
     const int got = problem == 0 ? workers() : 0;
-    if (got != wanted) {
+    if (got != wanted || (policy_ && !policy_->began())) {
       if (problem == 0) starpu_shutdown();
       running = false;
+      if (policy_) policy_->check();
       throw failure("StarPU starts {} of {} workers (error {})", got, wanted, problem);
     }
     if (!options.opencl.empty()) starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
@@ -262,6 +264,19 @@ class StarpuEngine final : public Engine {
     return make_opencl_queue(context, id, queue);
   }
 
+  void choose_scheduler(starpu_conf& conf, const EngineOptions& options, std::unique_ptr<Scheduler> ours) {
+    if (ours) {
+      policy_ = std::make_unique<StarpuPolicy>(std::move(ours), options);
+      conf.sched_policy = policy_->policy();
+      conf.sched_policy_name = nullptr;
+      unsetenv("STARPU_SCHED");  // it would take precedence
+    } else {
+      conf.sched_policy_name = options.scheduler.c_str();
+      setenv("STARPU_SCHED", options.scheduler.c_str(), 1);  // takes precedence even so
+    }
+  }
+
+  std::unique_ptr<StarpuPolicy> policy_;
   Codelet codelet_;
   std::vector<starpu_data_handle_t> handles_;
   std::vector<std::unique_ptr<DeviceQueue>> queues_;  // per worker; null for CPU workers
@@ -269,15 +284,17 @@ class StarpuEngine final : public Engine {
 
 }  // namespace
 
-std::vector<std::string> scheduler_names() {
+Expected expected_seconds(const Call& call, int) { return {.seconds = nominal_seconds(call)}; }
+
+std::vector<std::string> starpu_scheduler_names() {
   std::vector<std::string> names;
   for (starpu_sched_policy** policy = starpu_sched_get_predefined_policies(); *policy; ++policy)
     names.emplace_back((*policy)->policy_name);
   return names;
 }
 
-std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options) {
-  return std::make_unique<StarpuEngine>(options);
+std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options, std::unique_ptr<Scheduler> policy) {
+  return std::make_unique<StarpuEngine>(options, std::move(policy));
 }
 
 }  // namespace tessera
