@@ -10,10 +10,11 @@
 namespace tessera {
 
 void matmul_cpu(const TileArgs& args);
+void matmul_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel matmul_kernel{.name = "matmul", .cpu = matmul_cpu};
+const Kernel matmul_kernel{.name = "matmul", .cpu = matmul_cpu, .gpu = matmul_gpu};
 
 struct Matmul final : Op {
   bool transpose_a, transpose_b;

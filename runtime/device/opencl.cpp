@@ -93,6 +93,7 @@ class OpenclQueue final : public DeviceQueue {
 
   DeviceApi api() const override { return DeviceApi::opencl; }
   std::string device_name() const override { return described_.name; }
+  bool is_cpu() const override { return described_.is_cpu; }
 
   void launch_kernel(const DeviceKernel& what, const Grid& grid, std::span<const LaunchArg> args) override {
     cl_kernel kernel = compiled(what);

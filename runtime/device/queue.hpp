@@ -104,6 +104,7 @@ class DeviceQueue {
   virtual ~DeviceQueue() = default;
   virtual DeviceApi api() const = 0;
   virtual std::string device_name() const = 0;
+  virtual bool is_cpu() const { return false; }  // an OpenCL device that is one
 
   template <class... Args>
   void launch(const DeviceKernel& kernel, const Grid& grid, const Args&... args) {
