@@ -34,6 +34,7 @@ inline void lower_elementwise(Lowering& to, const Kernel& kernel, double flops_p
   for (int i = 0; i < y.rows.count(); ++i)
     for (int j = 0; j < y.cols.count(); ++j) {
       std::vector<Access> accesses;
+      accesses.reserve(in.size() + static_cast<size_t>(to.n_outputs()));
       for (const TileGrid& x : in) accesses.push_back(read(x.tiles.size() == 1 ? x(0) : x(i, j)));
       for (int k = 0; k < to.n_outputs(); ++k) accesses.push_back(write(to.out(k)(i, j)));
       const double elements = static_cast<double>(y.rows.size(i) * y.cols.size(j));

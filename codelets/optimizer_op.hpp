@@ -105,8 +105,9 @@ inline std::vector<Tensor> apply_optimizer(std::shared_ptr<const OptimizerOp> op
 
 // The cases of an optimizer with these attributes; the second moment, if it has one, is its state number
 // `positive`.
-inline std::vector<Case> optimizer_cases(const std::string& name, std::shared_ptr<const OptimizerOp> op,
-                                         DType t, int positive = -1) {
+inline std::vector<Case> optimizer_cases(const std::string& name,
+                                         const std::shared_ptr<const OptimizerOp>& op, DType t,
+                                         int positive = -1) {
   struct Variant {
     std::string name, tiling;
     Shape shape;

@@ -124,7 +124,9 @@ struct CaseMaker {
 
   static Case::Input rng_input() { return {{{2}, DType::i32}, 0, 1, {12345, 7}, false}; }
 
-  std::string named(std::string name) const { return way == AttentionWay::gemm ? name + ", by gemm" : name; }
+  std::string named(const std::string& name) const {
+    return way == AttentionWay::gemm ? name + ", by gemm" : name;
+  }
 
   void forward(std::string name, const AttentionOptions& options, const std::vector<int>& lengths,
                std::string tiling, bool gradient = true) {

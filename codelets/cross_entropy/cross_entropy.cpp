@@ -221,7 +221,7 @@ Case forward_case(const std::string& name, int64_t rows, int64_t vocab, DType t,
 }
 
 Case backward_case(const std::string& name, int64_t rows, int64_t vocab, DType t, const std::string& tiling,
-                   CrossEntropyBackward op, int every_ignored = 0) {
+                   const CrossEntropyBackward& op, int every_ignored = 0) {
   Case made{.name = name,
             .op = std::make_shared<CrossEntropyBackward>(op),
             .inputs = {{.type = {{{"rows", rows}, {"vocab", vocab}}, t}, .low = -4, .high = 4},

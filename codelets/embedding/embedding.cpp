@@ -67,7 +67,7 @@ struct EmbeddingBackward final : Op {
   TensorType table;
   bool has_base;
 
-  EmbeddingBackward(TensorType type, bool base) : table{type.shape, DType::f32}, has_base(base) {}
+  EmbeddingBackward(const TensorType& type, bool base) : table{type.shape, DType::f32}, has_base(base) {}
   std::string_view name() const override { return "embedding_backward"; }
   int alias(int) const override { return has_base ? 2 : -1; }
 

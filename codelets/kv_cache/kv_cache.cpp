@@ -48,6 +48,7 @@ void KvAppend::lower(Lowering& to) const {
   for (int c = 0; c < k.rows.count(); ++c)
     for (int j = 0; j < k.cols.count(); ++j) {
       std::vector<Access> accesses;
+      accesses.reserve(2 * static_cast<size_t>(rows.count()) + 1);
       for (int i = 0; i < rows.count(); ++i) accesses.push_back(read(qkv(i, j)));
       for (int i = 0; i < rows.count(); ++i) accesses.push_back(read(slots(i)));
       accesses.push_back(update(k(c, j)));

@@ -38,9 +38,10 @@ Case paged_case(DType t, const Paged& paged) {
   auto op = std::make_shared<PagedAttention>(paged.options);
   const int64_t blocks = paged.sequences * paged.max_blocks;
   std::vector<double> table, sequence, positions;
-  for (int64_t b = 0; b < blocks; ++b)
-    table.push_back(static_cast<double>((b % paged.max_blocks) * paged.sequences +
-                                        (paged.sequences - 1 - b / paged.max_blocks)));
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t column = b % paged.max_blocks, row = b / paged.max_blocks;
+    table.push_back(static_cast<double>(column * paged.sequences + (paged.sequences - 1 - row)));
+  }
   for (const Generated& part : paged.rows)
     for (int r = 0; r < part.rows; ++r) {
       sequence.push_back(part.sequence);

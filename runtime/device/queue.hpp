@@ -77,7 +77,7 @@ struct LaunchArg {
 
   LaunchArg(const TileView& tile) : LaunchArg(tile.data) {}  // NOLINT(google-explicit-constructor)
   LaunchArg(const void* memory) : kind(Kind::memory) {       // NOLINT(google-explicit-constructor)
-    std::memcpy(value.data(), &memory, sizeof memory);
+    std::memcpy(value.data(), static_cast<const void*>(&memory), sizeof memory);
   }
   template <class V>
     requires std::is_arithmetic_v<V> && (!std::same_as<V, bool>)
@@ -86,7 +86,7 @@ struct LaunchArg {
   }
   void* memory() const {
     void* p;
-    std::memcpy(&p, value.data(), sizeof p);
+    std::memcpy(static_cast<void*>(&p), value.data(), sizeof p);
     return p;
   }
 };

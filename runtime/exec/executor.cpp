@@ -223,6 +223,7 @@ void Executor::wait() {
 
 std::vector<WorkerUse> Executor::worker_use() const {
   std::vector<WorkerUse> list;
+  list.reserve(use_.size());
   const Engine& engine = session_.engine();
   for (size_t w = 0; w < use_.size(); ++w)
     list.push_back({.name = engine.worker_name(static_cast<int>(w)),
