@@ -35,8 +35,8 @@ class TaskRunner {
  public:
   virtual ~TaskRunner() = default;
   virtual void run(int task, int worker,
-                   void* const* pointers) noexcept = 0;  // pointers in the order of accesses
-  virtual void finished(int task) noexcept = 0;          // may submit further tasks
+                   void* const* pointers) noexcept = 0;      // pointers in the order of accesses
+  virtual void finished(int task, int worker) noexcept = 0;  // may submit further tasks
 };
 
 // Prepared tasks, numbered from 0. A task may be submitted again once it has finished.
@@ -53,6 +53,8 @@ class Engine {
   virtual int workers() const = 0;
   // What a worker that drives a device launches on; null for CPU workers. Used by that worker alone.
   virtual DeviceQueue* queue(int /*worker*/) { return nullptr; }
+  // Whether a device may still be busy with a task when run() returns; by the time of finished() it is not.
+  virtual bool asynchronous() const { return false; }
   virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
   virtual void remove_buffer(BufferId buffer) = 0;
   // Host access to a buffer that no submitted task uses.

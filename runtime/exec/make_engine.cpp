@@ -5,6 +5,7 @@
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
 #include "runtime/core/text.hpp"
+#include "runtime/device/cuda.hpp"
 #include "runtime/device/opencl.hpp"
 #include "runtime/exec/engine.hpp"
 
@@ -14,7 +15,7 @@ namespace {
 std::unique_ptr<DeviceQueue> the_one_queue(const EngineOptions& options) {
   if (options.opencl.size() + options.cuda.size() != 1)
     throw error("engine device drives one device: give the index of one");
-  return make_opencl_queue(options.opencl[0]);
+  return options.cuda.empty() ? make_opencl_queue(options.opencl[0]) : make_cuda_queue(options.cuda[0]);
 }
 
 }  // namespace

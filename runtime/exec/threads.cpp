@@ -83,7 +83,7 @@ class ThreadTasks final : public TaskSet {
   void submit(int task) override { engine_.submit(this, task, tasks_[static_cast<size_t>(task)].priority); }
   void run(int task, int worker) {
     runner_.run(task, worker, pointers_[static_cast<size_t>(task)].data());
-    runner_.finished(task);
+    runner_.finished(task, worker);
   }
 
  private:
