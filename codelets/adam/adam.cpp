@@ -7,7 +7,7 @@
 namespace tessera {
 namespace {
 
-const Kernel adam_kernel{.name = "adam", .cpu = adam_step_cpu, .light = true};
+const Kernel adam_kernel{.name = "adam", .cpu = adam_step_cpu, .gpu = adam_step_gpu, .light = true};
 
 struct Adam final : AdamOp {
   explicit Adam(AdamOptions o)

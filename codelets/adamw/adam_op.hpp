@@ -10,6 +10,7 @@
 namespace tessera {
 
 void adam_step_cpu(const TileArgs& args);
+void adam_step_gpu(const TileArgs& args, DeviceQueue& queue);
 
 struct AdamOp : OptimizerOp {
   AdamwOptions options;

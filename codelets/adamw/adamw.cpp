@@ -7,7 +7,7 @@
 namespace tessera {
 namespace {
 
-const Kernel adamw_kernel{.name = "adamw", .cpu = adam_step_cpu, .light = true};
+const Kernel adamw_kernel{.name = "adamw", .cpu = adam_step_cpu, .gpu = adam_step_gpu, .light = true};
 
 struct Adamw final : AdamOp {
   explicit Adamw(AdamwOptions o) : AdamOp(o, true) {}

@@ -9,12 +9,14 @@
 namespace tessera {
 
 void add_cpu(const TileArgs& args);
+void add_gpu(const TileArgs& args, DeviceQueue& queue);
 void add_row_cpu(const TileArgs& args);
+void add_row_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel add_kernel{.name = "add", .cpu = add_cpu, .light = true};
-const Kernel add_row_kernel{.name = "add_row", .cpu = add_row_cpu, .light = true};
+const Kernel add_kernel{.name = "add", .cpu = add_cpu, .gpu = add_gpu, .light = true};
+const Kernel add_row_kernel{.name = "add_row", .cpu = add_row_cpu, .gpu = add_row_gpu, .light = true};
 
 bool is_row(const TensorType& a, const TensorType& b) { return a.shape.rank() == 2 && b.shape.rank() == 1; }
 
@@ -70,6 +72,7 @@ std::vector<Case> cases(DType t) {
        .inputs = {{{{{"rows", 33}, {"cols", 19}}, t}}, {{{{"cols", 19}}, DType::f32}}},
        .tiling = "rows=8x2|8,9 cols=16,3",
        .sum_length = 33},
+      {.name = "wide bias", .op = op, .inputs = {{{{5, 300}, t}}, {{{300}, t}}}, .sum_length = 5},
       {.name = "unlike cuts",
        .op = op,
        .inputs = {{{{{"rows", 12}, 6}, t}}, {{{{"others", 12}, {"cols", 6}}, t}}},

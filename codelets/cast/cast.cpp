@@ -8,10 +8,11 @@
 namespace tessera {
 
 void cast_cpu(const TileArgs& args);
+void cast_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel cast_kernel{.name = "cast", .cpu = cast_cpu, .light = true};
+const Kernel cast_kernel{.name = "cast", .cpu = cast_cpu, .gpu = cast_gpu, .light = true};
 
 struct Cast final : Op {
   DType to_type;
@@ -41,13 +42,19 @@ struct Cast final : Op {
 
 std::vector<Case> cases(DType t) {
   auto op = std::make_shared<Cast>(t == DType::f32 ? DType::bf16 : DType::f32);
-  return {
+  std::vector<Case> all{
       {.name = "plain", .op = op, .inputs = {{{{5, 8}, t}}}},
       {.name = "ragged",
        .op = op,
        .inputs = {{{{{"rows", 9}, {"cols", 19}}, t}}},
        .tiling = "rows=4,4|1 cols=16,3"},
   };
+  if (t == DType::f16)
+    for (DType from : {DType::f32, DType::bf16})
+      all.push_back({.name = "from " + std::string(name_of(from)),
+                     .op = std::make_shared<Cast>(t),
+                     .inputs = {{{{5, 8}, from}}}});
+  return all;
 }
 
 }  // namespace

@@ -11,12 +11,15 @@
 namespace tessera {
 
 void sum_squares_cpu(const TileArgs& args);
+void sum_squares_gpu(const TileArgs& args, DeviceQueue& queue);
 void clip_norm_cpu(const TileArgs& args);
+void clip_norm_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel sum_squares_kernel{.name = "sum_squares", .cpu = sum_squares_cpu, .light = true};
-const Kernel clip_norm_kernel{.name = "clip_norm", .cpu = clip_norm_cpu};
+const Kernel sum_squares_kernel{
+    .name = "sum_squares", .cpu = sum_squares_cpu, .gpu = sum_squares_gpu, .light = true};
+const Kernel clip_norm_kernel{.name = "clip_norm", .cpu = clip_norm_cpu, .gpu = clip_norm_gpu};
 
 struct ClipNorm final : ClipNormOp {
   using ClipNormOp::ClipNormOp;
@@ -73,6 +76,8 @@ std::vector<Case> cases(DType t) {
       made("clipped", clip(0.5), {{matrix}, {vector}, {scalar}}, tiling, 2381),
       made("below the bound", clip(1000), {{matrix}, {vector}}, tiling, 2380),
       made("no bound", clip(0), {{vector}, {matrix}}, tiling, 2380),
+      made("large tiles", clip(0.5), {{{{130, 100}, t}}, {{{5000}, t}}}, "", 18000),
+      made("many tiles", clip(0.5), {{matrix}, {vector}}, "in=3x11 out=32,30|8", 2380),
       made("one gradient", clip(1), {{{{4, 8}, t}}}, "", 32),
       made("all zero", clip(1), {{.type = vector, .low = 0, .high = 0}}, "", 1),
   };

@@ -8,10 +8,11 @@
 namespace tessera {
 
 void dropout_cpu(const TileArgs& args);
+void dropout_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel dropout_kernel{.name = "dropout", .cpu = dropout_cpu, .light = true};
+const Kernel dropout_kernel{.name = "dropout", .cpu = dropout_cpu, .gpu = dropout_gpu, .light = true};
 
 struct Dropout final : DropoutAttributes {
   using DropoutAttributes::DropoutAttributes;

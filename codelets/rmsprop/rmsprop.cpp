@@ -7,10 +7,11 @@
 namespace tessera {
 
 void rmsprop_cpu(const TileArgs& args);
+void rmsprop_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel rmsprop_kernel{.name = "rmsprop", .cpu = rmsprop_cpu, .light = true};
+const Kernel rmsprop_kernel{.name = "rmsprop", .cpu = rmsprop_cpu, .gpu = rmsprop_gpu, .light = true};
 
 struct Rmsprop final : RmspropOp {
   using RmspropOp::RmspropOp;

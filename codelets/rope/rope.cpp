@@ -11,8 +11,8 @@
 namespace tessera {
 namespace {
 
-const Kernel rope_kernel{.name = "rope", .cpu = rope_cpu, .light = true};
-const Kernel rope_backward_kernel{.name = "rope_backward", .cpu = rope_cpu, .light = true};
+const Kernel rope_kernel{.name = "rope", .cpu = rope_cpu, .gpu = rope_gpu, .light = true};
+const Kernel rope_backward_kernel{.name = "rope_backward", .cpu = rope_cpu, .gpu = rope_gpu, .light = true};
 
 std::vector<Case> cases(DType t) {
   std::vector<Case> made;
@@ -45,7 +45,7 @@ std::vector<TensorType> Rope::infer(std::span<const TensorType> in) const {
   layout().check(name(), in[0]);
   if (options.head_dim % 2 != 0)
     throw error("{}: head_dim = {} does not fall into pairs", name(), options.head_dim);
-  if (!(options.theta > 0)) throw error("{}: theta = {} is not positive", name(), options.theta);
+  if (!(options.theta >= 1)) throw error("{}: theta = {} is less than 1", name(), options.theta);
   if (in[1].dtype != DType::i32 || in[1].shape.size() != in[0].shape.rows())
     throw error("{}: positions is {} {}, not i32 [{}]", name(), name_of(in[1].dtype), to_string(in[1].shape),
                 in[0].shape.rows());

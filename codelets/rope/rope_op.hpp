@@ -25,5 +25,6 @@ struct Rope final : Op {
 };
 
 void rope_cpu(const TileArgs& args);
+void rope_gpu(const TileArgs& args, DeviceQueue& queue);
 
 }  // namespace tessera

@@ -7,12 +7,14 @@
 namespace tessera {
 
 void scale_cpu(const TileArgs& args);
+void scale_gpu(const TileArgs& args, DeviceQueue& queue);
 void scale_by_cpu(const TileArgs& args);
+void scale_by_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel scale_kernel{.name = "scale", .cpu = scale_cpu, .light = true};
-const Kernel scale_by_kernel{.name = "scale_by", .cpu = scale_by_cpu, .light = true};
+const Kernel scale_kernel{.name = "scale", .cpu = scale_cpu, .gpu = scale_gpu, .light = true};
+const Kernel scale_by_kernel{.name = "scale_by", .cpu = scale_by_cpu, .gpu = scale_by_gpu, .light = true};
 
 struct Scale final : ScaleAttributes {
   using ScaleAttributes::ScaleAttributes;

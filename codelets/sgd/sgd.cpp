@@ -7,10 +7,11 @@
 namespace tessera {
 
 void sgd_cpu(const TileArgs& args);
+void sgd_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel sgd_kernel{.name = "sgd", .cpu = sgd_cpu, .light = true};
+const Kernel sgd_kernel{.name = "sgd", .cpu = sgd_cpu, .gpu = sgd_gpu, .light = true};
 
 struct Sgd final : SgdOp {
   using SgdOp::SgdOp;

@@ -9,13 +9,15 @@
 namespace tessera {
 
 void silu_mul_cpu(const TileArgs& args);
+void silu_mul_gpu(const TileArgs& args, DeviceQueue& queue);
 void silu_mul_backward_cpu(const TileArgs& args);
+void silu_mul_backward_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel silu_mul_kernel{.name = "silu_mul", .cpu = silu_mul_cpu, .light = true};
+const Kernel silu_mul_kernel{.name = "silu_mul", .cpu = silu_mul_cpu, .gpu = silu_mul_gpu, .light = true};
 const Kernel silu_mul_backward_kernel{
-    .name = "silu_mul_backward", .cpu = silu_mul_backward_cpu, .light = true};
+    .name = "silu_mul_backward", .cpu = silu_mul_backward_cpu, .gpu = silu_mul_backward_gpu, .light = true};
 
 // With s = sigmoid(gate): d_gate = d_y · up · s (1 + gate (1 - s)), d_up = d_y · gate · s
 struct SiluMulBackward final : Op {
@@ -67,6 +69,9 @@ std::vector<Case> cases(DType t) {
   return {
       {.name = "plain", .op = op, .inputs = {{small}, {small}}},
       {.name = "wide range", .op = op, .inputs = {{wide, -20, 20}, {wide}}},
+      {.name = "far out",
+       .op = op,
+       .inputs = {{.type = small, .values = {-200, -95, -88, -80, 0, 80, 95, 200}}, {small}}},
       {.name = "ragged tiles", .op = op, .inputs = {{cut, -4, 4}, {cut}}, .tiling = tiling},
       {.name = "unlike cuts", .op = op, .inputs = {{cut, -4, 4}, {other}}, .tiling = tiling},
       {.name = "one element", .op = op, .inputs = {{one}, {one}}},

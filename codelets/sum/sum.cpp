@@ -9,14 +9,19 @@
 namespace tessera {
 
 void sum_rows_cpu(const TileArgs& args);
+void sum_rows_gpu(const TileArgs& args, DeviceQueue& queue);
 void accumulate_cpu(const TileArgs& args);
+void accumulate_gpu(const TileArgs& args, DeviceQueue& queue);
 void spread_rows_cpu(const TileArgs& args);
+void spread_rows_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel sum_rows_kernel{.name = "sum_rows", .cpu = sum_rows_cpu, .light = true};
-const Kernel accumulate_kernel{.name = "accumulate", .cpu = accumulate_cpu, .light = true};
-const Kernel spread_rows_kernel{.name = "spread_rows", .cpu = spread_rows_cpu, .light = true};
+const Kernel sum_rows_kernel{.name = "sum_rows", .cpu = sum_rows_cpu, .gpu = sum_rows_gpu, .light = true};
+const Kernel accumulate_kernel{
+    .name = "accumulate", .cpu = accumulate_cpu, .gpu = accumulate_gpu, .light = true};
+const Kernel spread_rows_kernel{
+    .name = "spread_rows", .cpu = spread_rows_cpu, .gpu = spread_rows_gpu, .light = true};
 
 // y[r, c] = x[c]: the gradient of a sum over rows.
 struct SpreadRows final : Op {
@@ -78,6 +83,7 @@ std::vector<Case> cases(DType t) {
        .inputs = {{{{{"rows", 33}, {"cols", 19}}, t}}},
        .tiling = "rows=4x2|4x2|8|6,3 cols=16,3",
        .sum_length = 33},
+      {.name = "wide", .op = op, .inputs = {{{{41, 300}, t}}}, .sum_length = 41},
       {.name = "one row", .op = op, .inputs = {{{{1, 5}, t}}}},
       {.name = "spread",
        .op = spread,

@@ -8,10 +8,11 @@
 namespace tessera {
 
 void transpose_cpu(const TileArgs& args);
+void transpose_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel transpose_kernel{.name = "transpose", .cpu = transpose_cpu};
+const Kernel transpose_kernel{.name = "transpose", .cpu = transpose_cpu, .gpu = transpose_gpu};
 
 struct Transpose final : Op {
   std::string_view name() const override { return "transpose"; }

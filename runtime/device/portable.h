@@ -22,7 +22,8 @@
 #define F4(a, b, c, d) ((float4)(a, b, c, d))
 #define BITS_TO_FLOAT(x) as_float(x)
 #define FLOAT_TO_BITS(x) as_uint(x)
-#define MUL_HIGH(a, b) mul_hi(a, b)
+#define MUL_HIGH(a, b) mul_hi(a, b)       // of uint
+#define MUL_HIGH_LONG(a, b) mul_hi(a, b)  // of ulong
 #define LONG_ITEM ((long)get_global_id(0))
 #define LONG_ITEMS ((long)get_global_size(0))
 typedef ushort f16;
@@ -56,6 +57,7 @@ typedef unsigned long long ulong;
 #define BITS_TO_FLOAT(x) __uint_as_float(x)
 #define FLOAT_TO_BITS(x) __float_as_uint(x)
 #define MUL_HIGH(a, b) __umulhi(a, b)
+#define MUL_HIGH_LONG(a, b) __umul64hi(a, b)
 #define LONG_ITEM ((long)blockIdx.x * blockDim.x + threadIdx.x)
 #define LONG_ITEMS ((long)gridDim.x * blockDim.x)
 #define INFINITY __int_as_float(0x7f800000)
@@ -129,8 +131,13 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
 #define LOAD4(T, p, i) PASTE(load4, T)(p, i)
 #define STORE4(T, p, i, x) PASTE(store4, T)(p, i, x)
 
-// Every item of a one-dimensional launch takes every LONG_ITEMS-th element.
-#define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i += LONG_ITEMS)
+// Every item of a launch over for_each(n) takes one element. No item loops over several: compilers for CPUs turn
+// the items of a group into vectors only where there is no loop in between.
+#define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i = (n))
+
+// The same for the elements [r, c] of a launch over for_each_in_rows(rows, cols).
+#define FOR_EACH_IN_ROWS(r, c, cols)                                                         \
+  for (long r = GROUP(0), c = (long)GROUP(1) * ITEMS(0) + ITEM(0); c < (cols); c = (cols))
 
 // x += the same of all items of a group, in the fixed order of a binary tree; `part` is local memory of
 // ITEMS(0) floats (a power of two), free again afterwards. Every item of the group must take part.
@@ -159,9 +166,9 @@ FN float group_max(float x, LOCAL_ARG float* part) {
   return max;
 }
 
-// Philox4x32-10 (Salmon et al., 2011), and the uniform of element e as codelets/uniform.hpp defines it.
-FN float philox_uniform(uint seed, uint step, uint stream, ulong e) {
-  const ulong block = e / 4;
+// Philox4x32-10 (Salmon et al., 2011): the words of elements 4 block … 4 block + 3, as codelets/uniform.hpp
+// defines them.
+FN void philox_block(uint seed, uint step, uint stream, ulong block, uint* words) {
   uint x0 = (uint)block, x1 = (uint)(block >> 32), x2 = stream, x3 = 0, k0 = seed, k1 = step;
   for (int round = 0; round < 10; ++round) {
     const uint a_high = MUL_HIGH(x0, 0xD2511F53u), a_low = x0 * 0xD2511F53u;
@@ -173,7 +180,17 @@ FN float philox_uniform(uint seed, uint step, uint stream, ulong e) {
     k0 += 0x9E3779B9u;
     k1 += 0xBB67AE85u;
   }
-  const uint word = (uint)(e % 4);
-  const uint draw = word == 0 ? x0 : word == 1 ? x1 : word == 2 ? x2 : x3;
-  return (float)(draw >> 8) * 0x1p-24f;
+  words[0] = x0;
+  words[1] = x1;
+  words[2] = x2;
+  words[3] = x3;
+}
+FN float unit_float(uint word) { return (float)(word >> 8) * 0x1p-24f; }  // in [0, 1)
+
+// The uniform of element e.
+FN float philox_uniform(uint seed, uint step, uint stream, ulong e) {
+  uint x[4];
+  philox_block(seed, step, stream, e / 4, x);
+  const uint k = (uint)(e % 4);
+  return unit_float(k == 0 ? x[0] : k == 1 ? x[1] : k == 2 ? x[2] : x[3]);
 }

@@ -26,11 +26,14 @@ size_t DeviceKernelHash::operator()(const DeviceKernel& kernel) const {
   return h;
 }
 
-Grid for_each(int64_t n, int64_t each) {
+Grid for_each(int64_t n) {
   constexpr int items = 256;
-  constexpr int64_t most_groups = 4096;  // enough for any device; the rest is the kernel's loop
-  const int64_t wanted = (n + items * each - 1) / (items * each);
-  return {.groups = {std::clamp<int64_t>(wanted, 1, most_groups), 1, 1}, .items = {items, 1}};
+  return {.groups = {(n + items - 1) / items, 1, 1}, .items = {items, 1}};
+}
+
+Grid for_each_in_rows(int64_t rows, int64_t cols) {
+  constexpr int items = 128;
+  return {.groups = {rows, (cols + items - 1) / items, 1}, .items = {items, 1}};
 }
 
 std::string fault_text(std::string what, int row, int value) {

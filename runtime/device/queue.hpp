@@ -64,9 +64,9 @@ struct Grid {
   std::array<int, 2> items{64, 1};
 };
 
-// For kernels written with FOR_EACH: enough items for n elements of the kind that takes `each` of them a
-// turn.
-Grid for_each(int64_t n, int64_t each = 1);
+// An item for each of n elements, for kernels written with FOR_EACH; of rows × cols, with FOR_EACH_IN_ROWS.
+Grid for_each(int64_t n);
+Grid for_each_in_rows(int64_t rows, int64_t cols);
 
 // One argument: a device address, or a number. What follows a shorter number is no zero, so that a kernel
 // that takes a wider one does not happen to work.

@@ -87,8 +87,18 @@ Executor::Step Executor::run(std::span<const Feed> feeds) {
   }
   ++started_;
   if (options_.record) step_starts_.push_back({step, now_ns()});
-  for (int task : sources_) release(set, task);
+  // A few for each worker; whoever finishes a task starts one more, so that this thread, which is none of the
+  // workers, does not compete with them for the cores and the scheduler's locks.
+  const size_t at_once = std::min(sources_.size(), 16 * static_cast<size_t>(session_.engine().workers()));
+  set.next_source = at_once;
+  for (size_t k = 0; k < at_once; ++k) release(set, sources_[k]);
   return result;
+}
+
+void Executor::release_source(Set& set) {
+  if (set.next_source.load(std::memory_order_relaxed) >= sources_.size()) return;
+  const size_t k = set.next_source.fetch_add(1, std::memory_order_relaxed);
+  if (k < sources_.size()) release(set, sources_[k]);
 }
 
 void Executor::release(Set& set, int task) {
@@ -158,6 +168,7 @@ void Executor::finished(Set& set, int task) noexcept {
   Set& later = *sets_[(set.step + 1) % step_sets];
   for (int next : what.next_step) release(later, next);
   for (int next : what.next) release(set, next);
+  release_source(set);
   if (set.remaining.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   std::lock_guard lock(mutex_);
   set.done = true;

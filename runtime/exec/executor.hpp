@@ -121,6 +121,7 @@ class Executor {
   void build_layouts();
   void build_sets();
   void release(Set& set, int task);
+  void release_source(Set& set);
   void execute(Set& set, int task, int worker, void* const* pointers) noexcept;
   void execute_stage(Set& set, int task, size_t stage, int worker, void* const* pointers, std::byte* scratch);
   void launch_stages(Set& set, int task, int worker, void* const* pointers, DeviceQueue& queue) noexcept;

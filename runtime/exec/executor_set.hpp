@@ -20,6 +20,7 @@ namespace tessera {
 struct Executor::Set {
   std::vector<std::atomic<int>> missing;  // predecessors per task
   std::atomic<int> remaining{0};          // tasks of the step
+  std::atomic<size_t> next_source{0};     // of those without predecessors in the step: the first not started
   int64_t step = -1;
   bool done = true;
   Memory memory;                 // inputs and fetches

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/f16.hpp"
 #include "runtime/core/machine.hpp"
 #include "runtime/core/philox.hpp"
 #include "runtime/exec/executor.hpp"
@@ -210,12 +211,16 @@ void Session::write(const std::string& name, const void* values) {
 std::vector<float> Session::get(const std::string& name) {
   const TensorType& t = type(name);
   std::vector<float> values(static_cast<size_t>(t.shape.size()));
+  const auto widened = [&]<class T>(std::vector<T> stored) {
+    read(name, stored.data());
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(stored[i]);
+  };
   if (t.dtype == DType::f32) {
     read(name, values.data());
   } else if (t.dtype == DType::bf16) {
-    std::vector<bf16> stored(values.size());
-    read(name, stored.data());
-    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(stored[i]);
+    widened(std::vector<bf16>(values.size()));
+  } else if (t.dtype == DType::f16) {
+    widened(std::vector<f16>(values.size()));
   } else {
     throw error("variable '{}' holds {}; read() takes it as it is", name, name_of(t.dtype));
   }
@@ -227,10 +232,9 @@ void Session::set(const std::string& name, std::span<const float> values) {
   if (static_cast<int64_t>(values.size()) != t.shape.size())
     throw error("variable '{}' is {}, {} values do not fill it", name, to_string(t.shape), values.size());
   if (t.dtype == DType::f32) return write(name, values.data());
-  if (t.dtype != DType::bf16)
-    throw error("variable '{}' holds {}; write() takes it as it is", name, name_of(t.dtype));
-  std::vector<bf16> stored(values.begin(), values.end());
-  write(name, stored.data());
+  if (t.dtype == DType::bf16) return write(name, std::vector<bf16>(values.begin(), values.end()).data());
+  if (t.dtype == DType::f16) return write(name, std::vector<f16>(values.begin(), values.end()).data());
+  throw error("variable '{}' holds {}; write() takes it as it is", name, name_of(t.dtype));
 }
 
 void Session::refresh(const std::string& shadow) {

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "runtime/core/f16.hpp"
 #include "runtime/core/philox.hpp"
 #include "runtime/device/opencl.hpp"
 #include "runtime/exec/executor.hpp"
@@ -34,10 +35,13 @@ struct Conformance {
   Case the_case;
 };
 
+// CPU kernels do not store f16.
 std::vector<Conformance> all_cases(Backend backend) {
+  std::vector<DType> dtypes{DType::f32, DType::bf16};
+  if (backend != Backend::cpu) dtypes.push_back(DType::f16);
   std::vector<Conformance> list;
   for (const OpEntry& entry : op_table())
-    for (DType dtype : {DType::f32, DType::bf16})
+    for (DType dtype : dtypes)
       for (Case& one : entry.cases(dtype)) list.push_back({backend, entry.name, dtype, std::move(one)});
   return list;
 }
@@ -55,7 +59,8 @@ double uniform(uint32_t stream, size_t element) {
 
 double rounded(double value, DType dtype) {
   const float narrow = static_cast<float>(value);
-  return dtype == DType::bf16 ? static_cast<double>(static_cast<float>(bf16(narrow))) : narrow;
+  if (dtype == DType::bf16) return static_cast<float>(bf16(narrow));
+  return dtype == DType::f16 ? static_cast<float>(f16(narrow)) : narrow;
 }
 
 HostArray filled(const Case::Input& input, uint32_t stream) {
@@ -80,6 +85,8 @@ std::vector<std::byte> stored(const HostArray& array) {
       reinterpret_cast<float*>(bytes.data())[i] = static_cast<float>(array[i]);
     if (array.type.dtype == DType::bf16)
       reinterpret_cast<bf16*>(bytes.data())[i] = bf16(static_cast<float>(array[i]));
+    if (array.type.dtype == DType::f16)
+      reinterpret_cast<f16*>(bytes.data())[i] = f16(static_cast<float>(array[i]));
     if (array.type.dtype == DType::i32)
       reinterpret_cast<int32_t*>(bytes.data())[i] = static_cast<int32_t>(array[i]);
   }

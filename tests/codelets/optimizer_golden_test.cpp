@@ -15,6 +15,7 @@
 #include "codelets/rmsprop/rmsprop.hpp"
 #include "codelets/sgd/sgd.hpp"
 #include "runtime/core/error.hpp"
+#include "runtime/device/opencl.hpp"
 #include "runtime/exec/executor.hpp"
 
 namespace tessera {
@@ -196,14 +197,16 @@ INSTANTIATE_TEST_SUITE_P(Optimizers, OptimizerTest, testing::ValuesIn(optimizers
                          [](const auto& which) { return which.param.name; });
 
 // control of clip_norm for gradients of 20 elements: all 0.5, but for one.
-std::vector<float> control_of(float odd, double max_norm) {
+std::vector<float> control_of(float odd, double max_norm,
+                              const EngineOptions& engine = {.engine = "threads", .workers = 2}) {
   Graph graph;
   const Tensor grad = graph.input("grad", {{"n", 20}}, DType::f32),
                other = graph.input("other", {}, DType::f32);
   const Tensor control = clip_norm({grad, other}, {.max_norm = max_norm});
   graph.fetch(control);
-  Session session({.engine = "threads", .workers = 2});
-  Executor executor(session, make_plan(graph, {.tiling = Tiling::parse("n=8|8,4")}), {.poison = true});
+  Session session(engine);
+  Executor executor(session, make_plan(graph, {.tiling = Tiling::parse("n=8|8,4")}),
+                    {.poison = true, .strict_devices = true});
   std::vector<float> values(20, 0.5f);
   values[11] = odd;
   return executor.run({{grad, values}, {other, std::vector{2.0f}}}).get(control);
@@ -216,11 +219,15 @@ TEST(ClipNorm, BoundsTheNorm) {
 }
 
 TEST(ClipNorm, TellsWhatIsNotFinite) {
-  for (float odd : {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 1e30f}) {
-    const std::vector<float> control = control_of(odd, 1);
-    EXPECT_EQ(control[0], 1);
-    EXPECT_EQ(control[1], 0) << odd;
-  }
+  std::vector<EngineOptions> engines{{.engine = "threads", .workers = 2}};
+  if (!opencl_devices().empty()) engines.push_back({.engine = "device", .opencl = {0}});
+  for (const EngineOptions& engine : engines)
+    for (float odd :
+         {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 1e30f}) {
+      const std::vector<float> control = control_of(odd, 1, engine);
+      EXPECT_EQ(control[0], 1);
+      EXPECT_EQ(control[1], 0) << odd << " on " << engine.engine;
+    }
 }
 
 TEST(OptimizerErrors, NameTheTensorAndTheWayOut) {

@@ -18,7 +18,7 @@ INSTANTIATE_TEST_SUITE_P(Executor, LivePlansTest, testing::Values(one_thread, tw
 
 TEST(Engines, UnknownOnesAreNamed) {
   EXPECT_THAT([] { Session({.engine = "slurm"}); },
-              ThrowsMessage<Error>("engine 'slurm' is not known; use starpu or threads"));
+              ThrowsMessage<Error>("engine 'slurm' is not known; use starpu, threads or device"));
   for (const char* engine : {"threads", "starpu"}) {
     EXPECT_THAT([&] { Session({.engine = engine, .scheduler = "lsw"}); },
                 ThrowsMessage<Error>(HasSubstr("scheduler 'lsw' is not known")));

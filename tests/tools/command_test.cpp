@@ -59,7 +59,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"bench engine --workers 0", {"--workers", "'0'", "1 to"}},
                     Mistake{"bench engine --workers 100000", {"--workers", "'100000'", "1 to"}},
                     Mistake{"bench engine --workers two", {"--workers", "'two'", "1 to"}},
-                    Mistake{"bench engine --engine starpo", {"'starpo'", "starpu or threads"}},
+                    Mistake{"bench engine --engine starpo", {"'starpo'", "starpu, threads or device"}},
                     Mistake{"bench engine --scheduler lsw", {"'lsw'", "'lws'"}},
                     Mistake{"bench engine --pattern chian", {"'chian'", "'chain'"}},
                     Mistake{"bench step --shape gpt30n", {"'gpt30n'", "'gpt30m'"}},

@@ -41,9 +41,11 @@ EnginePattern engine_pattern_named(std::string_view name) {
 
 Plan engine_plan(EnginePattern pattern, int tasks, int64_t nanoseconds) {
   constexpr int width = 64;  // of the stencil
+  constexpr int inputs =
+      2 * width;  // that independent tasks read, so that neighbours do not fight for one handle
   Plan plan;
   std::vector<TileId> tiles;
-  const int n_tiles = pattern == EnginePattern::independent ? tasks + 2
+  const int n_tiles = pattern == EnginePattern::independent ? tasks + inputs
                       : pattern == EnginePattern::chain     ? 3
                                                             : 2 * width;
   for (int i = 0; i < n_tiles; ++i) tiles.push_back(add_tile(plan));
@@ -54,8 +56,10 @@ Plan engine_plan(EnginePattern pattern, int tasks, int64_t nanoseconds) {
       const int row = t / width, column = t % width, above = (row + 1) % 2 * width;
       accesses = {read(tile(above + (column + width - 1) % width)), read(tile(above + (column + 1) % width)),
                   update(tile(row % 2 * width + column))};
+    } else if (pattern == EnginePattern::chain) {
+      accesses = {read(tile(0)), read(tile(1)), update(tile(2))};
     } else {
-      accesses = {read(tile(0)), read(tile(1)), update(tile(pattern == EnginePattern::chain ? 2 : t + 2))};
+      accesses = {read(tile(2 * t % inputs)), read(tile((2 * t + 1) % inputs)), update(tile(inputs + t))};
     }
     Task task;
     task.label = fmt::format("{}[{}]", name_of(pattern), t);
