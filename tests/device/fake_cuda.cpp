@@ -64,9 +64,16 @@ std::vector<std::string> FakeCuda::problems() const {
   std::lock_guard lock(mutex_);
   return problems_;
 }
-size_t FakeCuda::live() const {
+std::string FakeCuda::live() const {
   std::lock_guard lock(mutex_);
-  return allocations_.size() + streams_.size() + libraries_.size() + objects_.size() + programs_.size();
+  std::string text;
+  for (const auto& [n, what] : {std::pair{allocations_.size(), "allocations"},
+                                {streams_.size(), "streams"},
+                                {programs_.size(), "programs"},
+                                {libraries_.size(), "libraries"},
+                                {objects_.size(), "objects of cuBLAS"}})
+    if (n > 0) text += fmt::format("{}{} {}", text.empty() ? "" : ", ", n, what);
+  return text;
 }
 size_t FakeCuda::pending() const {
   std::lock_guard lock(mutex_);
@@ -82,6 +89,15 @@ void FakeCuda::forget() {
   std::lock_guard lock(mutex_);
   calls_.clear();
   problems_.clear();
+  failing_.clear();
+}
+
+void FakeCuda::repair(void* memory) {
+  std::lock_guard lock(mutex_);
+  auto* at = static_cast<std::byte*>(memory);
+  std::fill(at - guard, at, guarded);
+  const size_t bytes = around(memory)->second.bytes;
+  std::fill(at + bytes, at + bytes + guard, guarded);
 }
 
 void* FakeCuda::allocate(size_t bytes, bool on_host) {

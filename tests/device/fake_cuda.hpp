@@ -35,10 +35,12 @@ class FakeCuda final : public CudaApi {
   std::vector<std::string> calls() const;  // names, in their order
   size_t count(std::string_view call) const;
   std::vector<std::string> problems() const;
-  size_t live() const;  // allocations, streams, libraries and cuBLAS objects that were not given back
+  // What was not given back: "2 streams, 1 libraries".
+  std::string live() const;
   size_t pending() const;
   void fail_next(std::string_view call, int status);  // of whatever kind the call returns
-  void forget();                                      // calls and problems so far
+  void forget();                                      // calls, problems and failures to come
+  void repair(void* memory);                          // what was written beside an allocation
 
   cudaStream_t new_stream(int device);  // somebody else's
   void synchronize(cudaStream_t stream);
@@ -61,7 +63,7 @@ class FakeCuda final : public CudaApi {
   struct Program {
     std::string source, options;  // the definitions among them
     nvrtcProgram real = nullptr;
-    std::vector<char> image;
+    std::string image;
   };
   struct Library {
     std::string source, options;

@@ -13,13 +13,10 @@ struct FakeImage {
   std::vector<char> cubin;
   std::string source, options;
 
-  std::vector<char> written() const {
+  std::string written() const {
     const Head head{magic, cubin.size(), source.size(), options.size()};
-    std::vector<char> image(sizeof head);
-    std::memcpy(image.data(), &head, sizeof head);
-    image.insert(image.end(), cubin.begin(), cubin.end());
-    image.insert(image.end(), source.begin(), source.end());
-    image.insert(image.end(), options.begin(), options.end());
+    std::string image(reinterpret_cast<const char*>(&head), sizeof head);
+    image.append(cubin.data(), cubin.size()).append(source).append(options);
     return image;
   }
 

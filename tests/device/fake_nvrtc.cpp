@@ -65,7 +65,7 @@ nvrtcResult FakeNvrtc::compile(nvrtcProgram program, int n_options, const char* 
   if (int status = fake().enter("nvrtcCompileProgram")) return static_cast<nvrtcResult>(status);
   FakeCuda::Program* it = known(program);
   if (!it) return NVRTC_ERROR_INVALID_PROGRAM;
-  FakeImage image{{}, it->source, "-cl-std=CL1.2"};
+  FakeImage image{{}, it->source, ""};
   for (int k = 0; k < n_options; ++k)
     if (std::strncmp(options[k], "-D", 2) == 0) image.options += std::string(" ") + options[k];
   if (it->real) {

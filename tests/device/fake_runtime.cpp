@@ -256,7 +256,8 @@ cudaError_t FakeRuntime::library_kernel(cudaKernel_t* kernel, cudaLibrary_t libr
   const std::string section = std::string(".text.") + name;
   const bool compiled = from.cubin.empty() || std::search(from.cubin.begin(), from.cubin.end(),
                                                           section.begin(), section.end()) != from.cubin.end();
-  const SvmDevice::Kernel* code = fake().device_.kernel(from.source, from.options, name);
+  const SvmDevice::Kernel* code =
+      fake().device_.kernel(from.source, "-cl-std=CL1.2 -cl-kernel-arg-info" + from.options, name);
   if (!compiled || !code) return cudaErrorSymbolNotFound;
   auto made = std::make_unique<FakeCuda::Kernel>(FakeCuda::Kernel{code, library});
   *kernel = reinterpret_cast<cudaKernel_t>(made.get());
