@@ -1,8 +1,8 @@
 // adamw and adam on devices; SHADOW: the parameter is also written as T.
 // SPDX-License-Identifier: Apache-2.0
 
-// 1 - β^step = -expm1(step · log β), by its series where little is left. Not the function of that name, which is
-// a call for each item on CPUs.
+// 1 - β^step = -expm1(step · log β), by its series where little is left. Not the function of that name, which
+// is a call for each item on CPUs.
 FN float one_minus_power(float log_beta, int step) {
   const float x = (float)step * log_beta;
   float series = 1.0f + x / 7.0f * (1.0f + x / 8.0f);

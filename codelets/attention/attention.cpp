@@ -11,6 +11,10 @@
 #include "runtime/plan/lowering.hpp"
 
 namespace tessera {
+
+void attention_gpu(const TileArgs& args, DeviceQueue& queue);
+void attention_backward_gpu(const TileArgs& args, DeviceQueue& queue);
+
 namespace {
 
 bool by_gemm(const TileArgs& args) {
@@ -24,8 +28,9 @@ void attention_backward_cpu(const TileArgs& args) {
   by_gemm(args) ? attention_backward_by_gemm(args) : attention_backward_by_strips(args);
 }
 
-const Kernel attention_kernel{.name = "attention", .cpu = attention_cpu};
-const Kernel attention_backward_kernel{.name = "attention_backward", .cpu = attention_backward_cpu};
+const Kernel attention_kernel{.name = "attention", .cpu = attention_cpu, .gpu = attention_gpu};
+const Kernel attention_backward_kernel{
+    .name = "attention_backward", .cpu = attention_backward_cpu, .gpu = attention_backward_gpu};
 
 struct CutRange {
   int first, last;  // last is not included

@@ -9,7 +9,8 @@ namespace tessera {
 void HeadLayout::check(std::string_view op, const TensorType& qkv) const {
   if (heads < 1 || kv_heads < 1 || heads % kv_heads != 0)
     throw error("{}: kv_heads = {} must divide heads = {}", op, kv_heads, heads);
-  if (head_dim < 1 || head_dim > 256) throw error("{}: head_dim = {} is not in 1 … 256", op, head_dim);
+  if (head_dim < 1 || head_dim > 256)
+    throw error("{}: head_dim = {} is not in 1 … 256; choose heads so that width / heads is", op, head_dim);
   if (!is_float(qkv.dtype)) throw error("{}: qkv is of type {}, not floating", op, name_of(qkv.dtype));
   if (qkv.shape.rank() != 2 || qkv.shape.cols() != kv_heads * qkv_unit())
     throw error("{}: qkv is {}, but {} heads over {} keys of {} take [rows, {}]", op, to_string(qkv.shape),

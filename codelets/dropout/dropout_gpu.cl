@@ -1,8 +1,9 @@
 // dropout on devices.
 // SPDX-License-Identifier: Apache-2.0
 
-// Runs of elements that lie `stride` apart in the whole tensor, of which `first` is the number of the first. Of
-// each run a group takes WIDTH blocks of four draws: drawn by an item each, then used by neighbours together.
+// Runs of elements that lie `stride` apart in the whole tensor, of which `first` is the number of the first.
+// Of each run a group takes WIDTH blocks of four draws: drawn by an item each, then used by neighbours
+// together.
 KERNEL GROUP_SIZE(WIDTH, 1)
     dropout(GLOBAL const T* x, GLOBAL const i32* rng, GLOBAL T* y, long length, long first, long stride,
             int run_groups, int stream, float p, float factor) {

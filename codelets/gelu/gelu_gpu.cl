@@ -1,7 +1,8 @@
 // gelu on devices; EXACT: by the error function, else by tanh.
 // SPDX-License-Identifier: Apache-2.0
 
-// The share of x that passes and its slope: y = x p(x), y' = p + x p'. In the tanh form p = sigmoid(x (a + b x²)).
+// The share of x that passes and its slope: y = x p(x), y' = p + x p'. In the tanh form p = sigmoid(x (a + b
+// x²)).
 #define A 1.5957691216f
 #define B 0.0713548163f
 

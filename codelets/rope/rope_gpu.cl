@@ -1,5 +1,5 @@
-// rope on devices: HALF pairs in a head, UNIT heads from one key to the next; ADJACENT: elements 2 i and 2 i + 1
-// are turned together, else i and i + HALF.
+// rope on devices: HALF pairs in a head, UNIT heads from one key to the next; ADJACENT: elements 2 i and 2 i
+// + 1 are turned together, else i and i + HALF.
 // SPDX-License-Identifier: Apache-2.0
 
 // Angles are fractions of a turn in 64 bits, which wrap by themselves: large positions keep their accuracy.
@@ -14,7 +14,8 @@ FN ulong turns_per_position(int pair, ulong ratio) {
   return turns;
 }
 
-// The sine and cosine of what lies within an eighth of a turn of whole quarters, by minimax polynomials to 1 ulp.
+// The sine and cosine of what lies within an eighth of a turn of whole quarters, by minimax polynomials to 1
+// ulp.
 FN float sine(float x) {
   const float z = x * x;
   return x * (((-75.3935623f * z + 81.5923539f) * z - 41.3416634f) * z + 6.28318548f);

@@ -1,7 +1,8 @@
 // sum on devices: x is stored as S, what a row is spread to as T.
 // SPDX-License-Identifier: Apache-2.0
 
-// sum[c] (+)= Σ_r x[r, c]: strand s of a group sums the rows s, s + STRANDS, …, and the strands meet in a tree.
+// sum[c] (+)= Σ_r x[r, c]: strand s of a group sums the rows s, s + STRANDS, …, and the strands meet in a
+// tree.
 KERNEL GROUP_SIZE(COLS, STRANDS)
     sum_rows(GLOBAL const S* x, GLOBAL float* sum, long rows, long cols, int overwrite) {
   LOCAL float part[STRANDS * COLS];
@@ -19,9 +20,7 @@ KERNEL GROUP_SIZE(COLS, STRANDS)
   if (strand == 0 && c < cols) sum[c] = overwrite ? part[item] : sum[c] + part[item];
 }
 
-KERNEL accumulate(GLOBAL const float* part, GLOBAL float* sum, long n) {
-  FOR_EACH(i, n) sum[i] += part[i];
-}
+KERNEL accumulate(GLOBAL const float* part, GLOBAL float* sum, long n) { FOR_EACH(i, n) sum[i] += part[i]; }
 
 KERNEL spread_rows(GLOBAL const S* x, GLOBAL T* y, long cols) {
   FOR_EACH_IN_ROWS(r, c, cols) STORE(T, y, r * cols + c, LOAD(S, x, c));

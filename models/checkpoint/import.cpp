@@ -43,6 +43,7 @@ void write_model_folder(const fs::path& folder, const ImportedModel& model, cons
   if (tokenizer && tokenizer->vocab_size() != model.config.vocab)
     throw error("the tokenizer has {} tokens, the model {}; take the tokenizer that belongs to the model",
                 tokenizer->vocab_size(), model.config.vocab);
+  if (folder.empty()) throw error("import: name the folder for the model with --out");
   fs::path final = fs::absolute(folder).lexically_normal();
   if (!final.has_filename()) final = final.parent_path();  // "out/"
   const fs::path writing = final.parent_path() / ("." + final.filename().string() + ".tmp");

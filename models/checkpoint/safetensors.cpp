@@ -106,8 +106,7 @@ void check_cover(std::vector<Located>& tensors, uint64_t data_bytes, std::string
                   shown(t.entry.name));
     end = t.end;
   }
-  if (end < data_bytes)
-    throw error("{}: the last {} bytes belong to no tensor; the file is damaged", source, data_bytes - end);
+  if (end < data_bytes) throw error("{}: the last {} bytes belong to no tensor", source, data_bytes - end);
 }
 
 void check_metadata(const nlohmann::json& metadata, std::string_view source) {
@@ -162,7 +161,11 @@ std::string_view name_of_entry(const TensorEntry* entry) { return entry->name; }
 
 SafetensorsFile SafetensorsFile::open(const fs::path& file) {
   SafetensorsFile opened{MappedFile(file)};
-  opened.entries_ = parse(opened.file_.bytes(), file.string());
+  try {
+    opened.entries_ = parse(opened.file_.bytes(), file.string());
+  } catch (const Error& damaged) {
+    throw error("{}; the file is damaged or incomplete: save or download it again", damaged.what());
+  }
   return opened;
 }
 
@@ -173,8 +176,8 @@ std::vector<TensorEntry> SafetensorsFile::parse(std::span<const std::byte> bytes
     throw error("{}: is {} bytes long, too short for a safetensors file", source, bytes.size());
   std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
   if (header_bytes > max_header_bytes)
-    throw error("{}: says its header is {} bytes long, at most {} can be; no safetensors file, or damaged",
-                source, header_bytes, max_header_bytes);
+    throw error("{}: says its header is {} bytes long, at most {} can be; no safetensors file", source,
+                header_bytes, max_header_bytes);
   if (header_bytes > bytes.size() - sizeof header_bytes)
     throw error("{}: is truncated: its header of {} bytes does not fit in the {} bytes of the file", source,
                 header_bytes, bytes.size());
@@ -193,6 +196,7 @@ std::vector<TensorEntry> SafetensorsFile::parse(std::span<const std::byte> bytes
   check_cover(located, data.size(), source);
 
   std::vector<TensorEntry> entries;
+  entries.reserve(located.size());
   for (Located& t : located) entries.push_back(std::move(t.entry));
   std::ranges::sort(entries, {}, &TensorEntry::name);
   return entries;
@@ -224,7 +228,8 @@ const TensorEntry* ModelWeights::find(std::string_view name) const {
 
 const TensorEntry& ModelWeights::at(std::string_view name) const {
   if (const TensorEntry* entry = find(name)) return *entry;
-  throw error("{}: has no tensor {}, which the model needs", source_, shown(name));
+  throw error("{}: has no tensor {}, which the model needs; take the weights that belong to its config.json",
+              source_, shown(name));
 }
 
 }  // namespace tessera

@@ -54,12 +54,13 @@ void narrow(const TensorEntry& entry, std::span<std::byte> dst) {
 
 void TensorEntry::check(std::span<const int64_t> expected, DType to) const {
   if (!std::ranges::equal(shape, expected))
-    throw error("{}: tensor {} is [{}], the model needs [{}]", file, shown(name), fmt::join(shape, ", "),
-                fmt::join(expected, ", "));
+    throw error(
+        "{}: tensor {} is [{}], the model needs [{}]; take the weights that belong to its config.json", file,
+        shown(name), fmt::join(shape, ", "), fmt::join(expected, ", "));
   const bool floating = stored == "F32" || stored == "BF16" || stored == "F16";
   if (!stores(stored, to) && !(floating && is_float(to)) && !(stored == "I64" && to == DType::i32))
-    throw error("{}: tensor {} is stored as {}, which is not read as {}", file, shown(name), stored,
-                name_of(to));
+    throw error("{}: tensor {} is stored as {}, which is not read as {}; store it as F32, BF16 or F16", file,
+                shown(name), stored, name_of(to));
 }
 
 void TensorEntry::read(std::span<const int64_t> expected, DType to, std::span<std::byte> dst) const {

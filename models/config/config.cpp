@@ -9,6 +9,7 @@
 
 #include "models/config/config_names.hpp"
 #include "models/config/config_table.hpp"
+#include "runtime/core/devices.hpp"
 #include "runtime/core/file.hpp"
 
 namespace tessera {
@@ -138,6 +139,14 @@ TrainConfig read_train(const ConfigTable& table, const ModelConfig& model) {
   return train;
 }
 
+DeviceSet read_devices(const ConfigTable& table, const std::vector<std::string>& words) {
+  try {
+    return parse_devices(words);
+  } catch (const Error& problem) {
+    table.fail("devices", problem.what());
+  }
+}
+
 RunConfig read_run(const ConfigTable& table, int64_t cores) {
   RunConfig run;
   run.workers = cores;
@@ -150,14 +159,11 @@ RunConfig read_run(const ConfigTable& table, int64_t cores) {
                            run.workers, cores));
   table.read("devices", run.devices);
   if (run.devices.empty()) table.fail("devices", "is an empty list; name at least cpu");
-  for (const std::string& device : run.devices)
-    if (std::ranges::find(device_names, device) == std::end(device_names))
-      table.fail("devices",
-                 fmt::format("{} is not known{}", shown(device), suggestion(device, device_names)));
-  for (const std::string& device : run.devices)
-    if (device != "cpu")
-      table.fail("devices",
-                 fmt::format("nothing is computed on {} yet; take [\"cpu\"], or leave it out", device));
+  const DeviceSet devices = read_devices(table, run.devices);
+  if (devices.cpu > cores)
+    table.fail("devices",
+               fmt::format("cpu:{} is more than the {} cores of this machine", devices.cpu, cores));
+  if (devices.cpu > 0) run.workers = devices.cpu;
   table.read("scheduler", run.scheduler);
   if (run.scheduler.empty()) table.fail("scheduler", "is empty; leave it out for lws");
   table.choose("dtype", run.dtype, run_dtypes);

@@ -57,8 +57,8 @@ struct TrainConfig {
 };
 
 struct RunConfig {
-  int64_t workers = 0;  // as read: 1 to the machine's cores, all of them where absent
-  std::vector<std::string> devices{"cpu"};
+  int64_t workers = 0;                      // as read: 1 to the machine's cores, all of them where absent
+  std::vector<std::string> devices{"cpu"};  // "cpu" or "cpu:8", which overrides workers; "cuda:0", "opencl:1"
   std::string scheduler = "lws";
   DType dtype = DType::f32;  // f32 or bf16
   std::string tiling = "auto";

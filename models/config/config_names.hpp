@@ -24,7 +24,6 @@ inline constexpr Words<Recompute, 3> recomputes{
     {{"none", Recompute::none}, {"attention", Recompute::attention}, {"block", Recompute::block}}};
 inline constexpr Words<NonFinite, 2> non_finites{{{"stop", NonFinite::stop}, {"skip", NonFinite::skip}}};
 inline constexpr Words<DType, 2> run_dtypes{{{"f32", DType::f32}, {"bf16", DType::bf16}}};
-inline constexpr std::string_view device_names[] = {"cpu", "opencl", "cuda"};
 
 // The word of a value in its list.
 template <class E, size_t n>

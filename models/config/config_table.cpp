@@ -44,7 +44,7 @@ ConfigTable::ConfigTable(std::string_view source, const toml::table& file, std::
 
 void ConfigTable::require(std::initializer_list<std::string_view> keys) const {
   for (std::string_view key : keys)
-    if (!has(key)) fail(key, "missing; it has no default");
+    if (!has(key)) fail(key, "missing, and it has no default; set it");
 }
 
 void ConfigTable::wrong_type(std::string_view key, std::string_view wanted) const {

@@ -25,7 +25,7 @@ void check_length(const std::vector<int32_t>& tokens, int64_t seq) {
 
 std::string read_text(const std::filesystem::path& file) {
   std::string text = read_file(file);
-  if (text.empty()) throw error("{}: is empty, text is needed", file.string());
+  if (text.empty()) throw error("{}: is empty; name a file with text in it", file.string());
   if (auto at = invalid_utf8_at(text))
     throw error("{}: is not valid UTF-8 at byte {}; convert it to UTF-8", file.string(), *at);
   return text;

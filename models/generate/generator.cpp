@@ -94,7 +94,9 @@ void Generator::check(const std::vector<int32_t>& prompt, int64_t max_new) const
   if (prompt.empty())
     throw error("the prompt is empty: give at least one token, with --prompt or --prompt-ids");
   for (int32_t id : prompt)
-    if (id < 0 || id >= vocab) throw error("token id {} is not in the model's vocabulary of {}", id, vocab);
+    if (id < 0 || id >= vocab)
+      throw error("token id {} is not in the model's vocabulary of {}; ids from 0 to {} are", id, vocab,
+                  vocab - 1);
   const int64_t room =
       options_.capacity - static_cast<int64_t>(prompt.size()) + 1;  // the last token needs no position
   if (room < 1)

@@ -33,7 +33,7 @@ std::string lines_up_to(const std::filesystem::path& file, int64_t steps) {
 Metrics::Metrics(std::filesystem::path file, int64_t steps) : file_(std::move(file)) {
   write_file(file_, lines_up_to(file_, steps));
   descriptor_ = ::open(file_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
-  if (descriptor_ < 0) throw failure("{}: cannot be written: {}", file_.string(), std::strerror(errno));
+  if (descriptor_ < 0) throw_unwritable(file_, errno);
 }
 
 Metrics::~Metrics() {
@@ -47,8 +47,9 @@ void Metrics::append(std::string_view line) {
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) {
       const int reason = errno;
-      const int cut = end >= 0 ? ::ftruncate(descriptor_, end) : -1;
-      throw failure("{}: not written{}: {}", file_.string(), cut == 0 ? "" : " whole", std::strerror(reason));
+      if (end >= 0 && ::ftruncate(descriptor_, end) != 0)
+        throw failure("{}: its last line is cut off: {}", file_.string(), std::strerror(reason));
+      throw_unwritable(file_, reason);
     }
     line.remove_prefix(static_cast<size_t>(put));
   }
@@ -66,7 +67,7 @@ void Metrics::write(const TrainProgress& p) {
 }
 
 void Metrics::sync() {
-  if (::fsync(descriptor_) != 0) throw failure("{}: not written: {}", file_.string(), std::strerror(errno));
+  if (::fsync(descriptor_) != 0) throw_unwritable(file_, errno);
 }
 
 }  // namespace tessera

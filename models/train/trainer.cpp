@@ -14,7 +14,9 @@
 #include "models/train/plans.hpp"
 #include "models/train/run_state.hpp"
 #include "models/train/training_graph.hpp"
+#include "runtime/core/devices.hpp"
 #include "runtime/core/error.hpp"
+#include "runtime/core/file.hpp"
 #include "runtime/trace/trace.hpp"
 
 namespace tessera {
@@ -74,28 +76,37 @@ Config prepared(Config config, const Dataset& data, const OutputFolder& folder) 
   return folder.latest() ? resumed_config(std::move(config), *folder.latest()) : config;
 }
 
+EngineOptions engine_of(const Config& config, const TrainOptions& options) {
+  const DeviceSet devices = parse_devices(config.run.devices);
+  return {.engine = options.engine,
+          .workers = static_cast<int>(config.run.workers),
+          .scheduler = config.run.scheduler,
+          .opencl = devices.opencl,
+          .cuda = devices.cuda};
+}
+
 Training::Training(Config config, const TrainOptions& options)
     : config_(std::move(config)),
       options_(options),
       folder_(options.out, options.resume),
       data_(open_dataset(for_data(config_))),
-      session_({.engine = options.engine,
-                .workers = static_cast<int>(config_.run.workers),
-                .scheduler = config_.run.scheduler},
-               static_cast<uint64_t>(config_.train.seed)),
+      session_(engine_of(config_, options), static_cast<uint64_t>(config_.train.seed)),
       training_(config_ = prepared(config_, data_, folder_)),
-      trainer_(session_, training_plan(config_, *training_.graph)) {
+      trainer_(session_, training_plan(config_, *training_.graph),
+               {.strict_devices = options.strict_devices}) {
+  if (!config_.run.trace.empty())
+    const NewFile trial(config_.run.trace);  // written at the end: found out now
   if (data_.validation && data_.validation->batches() > 0) {
     evaluation_ = std::make_unique<EvaluationGraph>(
         config_, static_cast<int64_t>(data_.validation->at(0).tokens.size()));
     evaluator_ = std::make_unique<Executor>(
         session_, evaluation_plan(config_, *evaluation_->graph, trainer_.plan().tiling));
   }
-  announce();
   if (folder_.latest()) {
     load_run_state(*folder_.latest(), config_, session_);
     now_.step = folder_.latest()->step;
   }
+  announce();
   metrics_.emplace(folder_.path() / "metrics.jsonl", now_.step);
 }
 
@@ -228,7 +239,11 @@ TrainResult Training::run() {
   }
   save_model(folder_.path(), config_, *data_.tokenizer, session_);
   if (!config_.run.trace.empty()) write_chrome_trace(recording_of(trainer_), config_.run.trace);
-  return {.steps = now_.step, .loss = now_.loss, .val_loss = now_.val_loss, .seconds = seconds_since(began_)};
+  return {.steps = now_.step,
+          .loss = now_.loss,
+          .val_loss = now_.val_loss,
+          .seconds = seconds_since(began_),
+          .workers = trainer_.worker_use()};
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "models/config/config.hpp"
+#include "runtime/exec/engine.hpp"
 
 namespace tessera {
 
@@ -22,6 +23,7 @@ struct TrainOptions {
   std::filesystem::path out;  // the model folder
   bool resume = false;        // go on from the latest checkpoint, if there is one
   std::string engine = "starpu";
+  bool strict_devices = false;  // a device kernel that does not compile is a failure
   std::function<void(const std::string& line)> note = {};   // what was chosen: tiling, tasks, memory
   std::function<void(const TrainProgress&)> progress = {};  // after every step
 };
@@ -31,6 +33,7 @@ struct TrainResult {
   double loss = 0;
   std::optional<double> val_loss;
   double seconds = 0;
+  std::vector<WorkerUse> workers;  // what each of them did
 };
 
 // Throws Error for what the configuration gets wrong, Failure where the loss is not finite or a disk is full.

@@ -28,8 +28,31 @@ struct Descriptor {
   }
 };
 
-// A full disk or a broken one is a Failure; a name that cannot be used is the user's to change.
-[[noreturn]] void throw_unwritable(const fs::path& file, int reason) {
+Descriptor open_to_read(const fs::path& file, uint64_t& size) {
+  Descriptor opened(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (opened.fd < 0) {
+    if (errno == ENOENT) throw error("{}: no such file; check the path", file.string());
+    throw error("{}: cannot be read ({}); choose a file that can", file.string(), std::strerror(errno));
+  }
+  struct stat about{};
+  if (::fstat(opened.fd, &about) != 0)
+    throw failure("{}: cannot be read: {}", file.string(), std::strerror(errno));
+  if (S_ISDIR(about.st_mode)) throw error("{}: is a folder, a file is needed", file.string());
+  if (!S_ISREG(about.st_mode)) throw error("{}: is not a regular file", file.string());
+  size = static_cast<uint64_t>(about.st_size);
+  return opened;
+}
+
+void sync_path(const fs::path& path, int flags) {
+  Descriptor opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags));
+  if (opened.fd < 0) throw_unwritable(path, errno);
+  // Some file systems cannot sync a folder and say EINVAL; there is nothing more to do then.
+  if (::fsync(opened.fd) != 0 && errno != EINVAL) throw_unwritable(path, errno);
+}
+
+}  // namespace
+
+void throw_unwritable(const fs::path& file, int reason) {
   switch (reason) {
     case EACCES:
     case EISDIR:
@@ -50,30 +73,6 @@ struct Descriptor {
       throw failure("{}: not written: {}", file.string(), std::strerror(reason));
   }
 }
-
-Descriptor open_to_read(const fs::path& file, uint64_t& size) {
-  Descriptor opened(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (opened.fd < 0) {
-    if (errno == ENOENT) throw error("{}: no such file", file.string());
-    throw error("{}: cannot be read: {}", file.string(), std::strerror(errno));
-  }
-  struct stat about{};
-  if (::fstat(opened.fd, &about) != 0)
-    throw failure("{}: cannot be read: {}", file.string(), std::strerror(errno));
-  if (S_ISDIR(about.st_mode)) throw error("{}: is a folder, a file is needed", file.string());
-  if (!S_ISREG(about.st_mode)) throw error("{}: is not a regular file", file.string());
-  size = static_cast<uint64_t>(about.st_size);
-  return opened;
-}
-
-void sync_path(const fs::path& path, int flags) {
-  Descriptor opened(::open(path.c_str(), O_RDONLY | O_CLOEXEC | flags));
-  if (opened.fd < 0) throw_unwritable(path, errno);
-  // Some file systems cannot sync a folder and say EINVAL; there is nothing more to do then.
-  if (::fsync(opened.fd) != 0 && errno != EINVAL) throw_unwritable(path, errno);
-}
-
-}  // namespace
 
 std::string read_file(const fs::path& file, uint64_t max_bytes) {
   uint64_t size = 0;

@@ -46,6 +46,10 @@ class NewFile {
   int descriptor_ = -1;
 };
 
+// What `errno` said when a file was written: a full disk or a broken one is a Failure, a name that cannot be
+// used an Error.
+[[noreturn]] void throw_unwritable(const std::filesystem::path& file, int reason);
+
 void write_file(const std::filesystem::path& file, std::string_view text);
 
 // Makes what the folder lists (new names, renames) durable.

@@ -17,7 +17,7 @@ const std::string& why_no_cuda() {
 }
 
 std::unique_ptr<DeviceQueue> make_cuda_queue(int index) {
-  throw error("cuda:{}: this build is without CUDA; configure it with -DTESSERA_CUDA=ON", index);
+  throw error("cuda:{}: this build is without CUDA: configure it with -DTESSERA_CUDA=ON", index);
 }
 
 std::unique_ptr<DeviceQueue> make_cuda_queue(int index, void*) { return make_cuda_queue(index); }

@@ -1,9 +1,10 @@
 // What OpenCL C and CUDA C++ call differently, under one name: the head of every device source.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Device sources are written in the common part of both languages. Storage types are words given on the command
-// line (-DT=bf16): LOAD(T, p, i) and STORE(T, p, i, x) move between storage and float, LOAD4 and STORE4 four
-// neighbours at once, which must lie at a multiple of four elements. Vectors are made by F4(a, b, c, d).
+// Device sources are written in the common part of both languages. Storage types are words given on the
+// command line (-DT=bf16): LOAD(T, p, i) and STORE(T, p, i, x) move between storage and float, LOAD4 and
+// STORE4 four neighbours at once, which must lie at a multiple of four elements. Vectors are made by F4(a, b,
+// c, d).
 #ifdef __OPENCL_VERSION__
 
 #define KERNEL __kernel void
@@ -24,6 +25,9 @@
 #define FLOAT_TO_BITS(x) as_uint(x)
 #define MUL_HIGH(a, b) mul_hi(a, b)       // of uint
 #define MUL_HIGH_LONG(a, b) mul_hi(a, b)  // of ulong
+// n, as the length of a loop whose sums are to stay in registers: PoCL takes loops of the same length for all
+// items apart, runs each turn for all items, and keeps sums in memory. This length looks like the item's own.
+#define OWN_LENGTH(n) ((n) + min(ITEM(0), 0))
 #define LONG_ITEM ((long)get_global_id(0))
 #define LONG_ITEMS ((long)get_global_size(0))
 typedef ushort f16;
@@ -43,7 +47,7 @@ typedef unsigned long long ulong;
 #define KERNEL extern "C" __global__ void
 #define FN static __device__ __forceinline__
 #define GLOBAL
-#define LOCAL __shared__
+#define LOCAL __shared__ __align__(16)
 #define LOCAL_ARG
 #define CONSTANT __constant__ const
 #define RESTRICT __restrict__
@@ -57,6 +61,7 @@ typedef unsigned long long ulong;
 #define BITS_TO_FLOAT(x) __uint_as_float(x)
 #define FLOAT_TO_BITS(x) __float_as_uint(x)
 #define MUL_HIGH(a, b) __umulhi(a, b)
+#define OWN_LENGTH(n) (n)
 #define MUL_HIGH_LONG(a, b) __umul64hi(a, b)
 #define LONG_ITEM ((long)blockIdx.x * blockDim.x + threadIdx.x)
 #define LONG_ITEMS ((long)gridDim.x * blockDim.x)
@@ -131,12 +136,15 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
 #define LOAD4(T, p, i) PASTE(load4, T)(p, i)
 #define STORE4(T, p, i, x) PASTE(store4, T)(p, i, x)
 
-// Every item of a launch over for_each(n) takes one element. No item loops over several: compilers for CPUs turn
-// the items of a group into vectors only where there is no loop in between.
+// Before a loop of constant length.
+#define UNROLL _Pragma("unroll")
+
+// Every item of a launch over for_each(n) takes one element. No item loops over several: compilers for CPUs
+// turn the items of a group into vectors only where there is no loop in between.
 #define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i = (n))
 
 // The same for the elements [r, c] of a launch over for_each_in_rows(rows, cols).
-#define FOR_EACH_IN_ROWS(r, c, cols)                                                         \
+#define FOR_EACH_IN_ROWS(r, c, cols) \
   for (long r = GROUP(0), c = (long)GROUP(1) * ITEMS(0) + ITEM(0); c < (cols); c = (cols))
 
 // x += the same of all items of a group, in the fixed order of a binary tree; `part` is local memory of
@@ -164,6 +172,77 @@ FN float group_max(float x, LOCAL_ARG float* part) {
   const float max = part[0];
   BARRIER();
   return max;
+}
+
+// Eight floats in one vector register of a CPU, and in eight registers of a GPU: for inner loops of products.
+#ifdef __OPENCL_VERSION__
+#define SPLAT8(x) ((float8)(x))
+FN float8 load8_local(LOCAL_ARG const float* p) { return vload8(0, p); }
+FN float8 load8_f32(GLOBAL const float* p, long i) { return vload8(0, p + i); }
+FN void store8_local(LOCAL_ARG float* p, float8 x) { vstore8(x, 0, p); }
+FN void unpack8(float* to, float8 x) { vstore8(x, 0, to); }
+FN float8 lanes8(float first) { return first + (float8)(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f); }
+// x where low ≤ at < high, else `other`.
+FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
+  return select((float8)(other), x, (at >= low) & (at < high));
+}
+// `yes` where the k-th bit is set, else 0.
+FN float8 bits8(uint bits, float yes) {
+  const int8 bit = (int8)((int)bits) & (int8)(1, 2, 4, 8, 16, 32, 64, 128);
+  return select((float8)(0.0f), (float8)(yes), bit != 0);
+}
+// 2^x for x ≤ 0, to 1.5 ulp where it matters and 0 below 2^-100. A NaN stays a NaN.
+FN float8 exp2_negative8(float8 x) {
+  const float8 rounded = x + 0x1.8p23f;  // to an integer, in the lowest bits
+  const float8 part = x - (rounded - 0x1.8p23f);
+  float8 y = 0.0013264728f * part + 0.0096715139f;
+  y = y * part + 0.0555073358f;
+  y = y * part + 0.2402224243f;
+  y = y * part + 0.6931470037f;
+  y = y * part + 1.0f;
+  y = as_float8(as_uint8(y) + (as_uint8(rounded) << 23));
+  return select(y, (float8)(0.0f), x < -100.0f);
+}
+#else
+struct float8 {
+  float v[8];
+};
+#define EACH8(expression)                                            \
+  float8 y;                                                          \
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) y.v[k] = expression; \
+  return y;
+FN float8 SPLAT8(float x){EACH8(x)} FN float8 operator+(float8 a, float8 b){
+    EACH8(a.v[k] + b.v[k])} FN float8 operator-(float8 a, float8 b){
+    EACH8(a.v[k] - b.v[k])} FN float8 operator-(float8 a, float b){
+    EACH8(a.v[k] - b)} FN float8 operator*(float8 a, float8 b){
+    EACH8(a.v[k] * b.v[k])} FN float8 operator*(float a, float8 b){
+    EACH8(a * b.v[k])} FN float8& operator+=(float8& a, float8 b) {
+  return a = a + b;
+}
+FN float8 load8_local(LOCAL_ARG const float* p){EACH8(p[k])} FN float8
+    load8_f32(GLOBAL const float* p, long i){EACH8(p[i + k])} FN
+    void store8_local(LOCAL_ARG float* p, float8 x) {
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[k] = x.v[k];
+}
+FN void unpack8(float* to, float8 x) { _Pragma("unroll") for (int k = 0; k < 8; ++k) to[k] = x.v[k]; }
+FN float8 lanes8(float first) { EACH8(first + k) }
+FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
+  EACH8(at.v[k] >= low.v[k] && at.v[k] < high.v[k] ? x.v[k] : other)
+}
+FN float8 bits8(uint bits, float yes) { EACH8(bits >> k & 1 ? yes : 0.0f) }
+FN float8 exp2_negative8(float8 x) { EACH8(exp2f(x.v[k])) }
+#endif
+
+// In the order of a binary tree.
+FN float sum8(float8 x) {
+  float v[8];
+  unpack8(v, x);
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+FN float max8(float8 x) {
+  float v[8];
+  unpack8(v, x);
+  return fmax(fmax(fmax(v[0], v[4]), fmax(v[2], v[6])), fmax(fmax(v[1], v[5]), fmax(v[3], v[7])));
 }
 
 // Philox4x32-10 (Salmon et al., 2011): the words of elements 4 block … 4 block + 3, as codelets/uniform.hpp

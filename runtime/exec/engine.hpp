@@ -10,6 +10,7 @@
 
 #include "runtime/device/queue.hpp"
 #include "runtime/plan/plan.hpp"
+#include "runtime/sched/scheduler.hpp"
 
 namespace tessera {
 
@@ -26,17 +27,23 @@ struct EngineTask {
   int priority = 0;
   double flops = 0;
   int64_t bytes = 0;
-  const char* name = "";   // outlives the engine's use of it
-  bool on_device = false;  // whether workers that drive a device may run it
+  const char* name = "";        // of its first kernel; this and the label outlive the engine's use of them
+  std::string_view label = {};  // of the task: "block3/attention[2,0] backward"
+  bool on_device = false;       // whether workers that drive a device may run it
 };
 
-// Who is told. Both are called on the worker's thread; neither may throw.
+// What a policy sees of a task and of what it accesses.
+void describe(const EngineTask& task, ReadyTask& seen);
+TaskAccess seen_by_policies(const EngineAccess& access, size_t bytes);
+
+// Who is told. The first two are called on the worker's thread; none may throw.
 class TaskRunner {
  public:
   virtual ~TaskRunner() = default;
   virtual void run(int task, int worker,
-                   void* const* pointers) noexcept = 0;      // pointers in the order of accesses
-  virtual void finished(int task, int worker) noexcept = 0;  // may submit further tasks
+                   void* const* pointers) noexcept = 0;          // pointers in the order of accesses
+  virtual void finished(int task, int worker) noexcept = 0;      // may submit further tasks
+  virtual void failed(const std::string& message) noexcept = 0;  // from any thread: the engine is at fault
 };
 
 // Prepared tasks, numbered from 0. A task may be submitted again once it has finished.
@@ -51,6 +58,8 @@ class Engine {
   virtual ~Engine() = default;
   virtual std::string name() const = 0;
   virtual int workers() const = 0;
+  virtual std::string worker_name(int worker) const { return fmt::format("cpu {}", worker); }
+  virtual int64_t bytes_moved(int /*worker*/) const { return 0; }
   // What a worker that drives a device launches on; null for CPU workers. Used by that worker alone.
   virtual DeviceQueue* queue(int /*worker*/) { return nullptr; }
   // Whether a device may still be busy with a task when run() returns; by the time of finished() it is not.
@@ -63,17 +72,30 @@ class Engine {
   virtual std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) = 0;
 };
 
+// What a worker did in some steps.
+struct WorkerUse {
+  std::string name;  // "cpu 0", "opencl 0 (pthread)"
+  int64_t tasks = 0;
+  double flops = 0, busy_s = 0;
+  int64_t bytes_moved = 0;  // to and from its memory
+};
+
 struct EngineOptions {
   std::string engine = "starpu";  // or in-process, without StarPU: "threads", or "device" for one device
   int workers = 0;                // CPU workers; 0: one per core
-  std::string scheduler = "lws";  // of StarPU
+  std::string scheduler = "lws";  // one of StarPU's, one of ours, or "./libmine.so:mine" from a library
   std::vector<int> opencl = {}, cuda = {};  // indices of devices
+  std::string explain = {};  // a file in which a policy of ours says why it chose each task's worker
+  double patience = 30;      // seconds that all workers may idle while a policy of ours holds ready tasks
 };
 
-std::unique_ptr<Engine> make_thread_engine(int workers);
 std::unique_ptr<Engine> make_device_engine(std::unique_ptr<DeviceQueue> queue);
-std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options);
 std::unique_ptr<Engine> make_engine(const EngineOptions& options);
-std::vector<std::string> scheduler_names();  // what `scheduler` may be
+std::vector<std::string> scheduler_names();  // ours, then StarPU's
+
+// What make_engine builds on: `policy` is null where the scheduler is StarPU's.
+std::unique_ptr<Engine> make_thread_engine(const EngineOptions& options, std::unique_ptr<Scheduler> policy);
+std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options, std::unique_ptr<Scheduler> policy);
+std::vector<std::string> starpu_scheduler_names();
 
 }  // namespace tessera

@@ -123,6 +123,16 @@ void Executor::execute(Set& set, int task, int worker, void* const* pointers) no
     return launch_stages(set, task, worker, pointers, *queue);
   if (failed_.load(std::memory_order_relaxed)) return;
   const Task& what = plan_.tasks[static_cast<size_t>(task)];
+  const int64_t begin = now_ns();
+  run_stages(set, task, worker, pointers);
+  Use& use = use_[static_cast<size_t>(worker)];
+  ++use.tasks;
+  use.flops += what.flops;
+  use.busy_ns += now_ns() - begin;
+}
+
+void Executor::run_stages(Set& set, int task, int worker, void* const* pointers) noexcept {
+  const Task& what = plan_.tasks[static_cast<size_t>(task)];
   size_t s = 0;
   try {
     std::byte* const base = task_scratch(layouts_[static_cast<size_t>(task)].scratch_bytes);
@@ -175,7 +185,7 @@ void Executor::finished(Set& set, int task) noexcept {
   changed_.notify_all();
 }
 
-// Keeps the exception in flight, under the label of what it came from; the first one wins.
+// Keeps the exception in flight, under the label of what it came from.
 void Executor::fail(const std::string& label) noexcept {
   std::exception_ptr problem;
   try {
@@ -185,8 +195,12 @@ void Executor::fail(const std::string& label) noexcept {
   } catch (...) {
     problem = std::make_exception_ptr(failure("{}: failed", label));
   }
+  give_up(std::move(problem));
+}
+
+void Executor::give_up(std::exception_ptr problem) noexcept {
   std::lock_guard lock(mutex_);
-  if (failed_) return;
+  if (failed_) return;  // the first one wins
   problem_ = std::move(problem);
   failed_ = true;
 }
@@ -200,6 +214,18 @@ void Executor::wait_for(int64_t step) {
 
 void Executor::wait() {
   for (int64_t step = started_ - steps_in_flight; step < started_; ++step) wait_for(step);
+}
+
+std::vector<WorkerUse> Executor::worker_use() const {
+  std::vector<WorkerUse> list;
+  const Engine& engine = session_.engine();
+  for (size_t w = 0; w < use_.size(); ++w)
+    list.push_back({.name = engine.worker_name(static_cast<int>(w)),
+                    .tasks = use_[w].tasks,
+                    .flops = use_[w].flops,
+                    .busy_s = static_cast<double>(use_[w].busy_ns) * 1e-9,
+                    .bytes_moved = engine.bytes_moved(static_cast<int>(w))});
+  return list;
 }
 
 void Executor::clear_records() {

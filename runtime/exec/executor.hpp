@@ -96,6 +96,7 @@ class Executor {
     return records_;
   }  // per worker; read after wait()
   const std::vector<StepStart>& step_starts() const { return step_starts_; }
+  std::vector<WorkerUse> worker_use() const;  // since the executor was made; call it after wait()
   void clear_records();
   void set_record(bool on) { options_.record = on; }  // while no step runs
 
@@ -123,6 +124,7 @@ class Executor {
   void release(Set& set, int task);
   void release_source(Set& set);
   void execute(Set& set, int task, int worker, void* const* pointers) noexcept;
+  void run_stages(Set& set, int task, int worker, void* const* pointers) noexcept;
   void execute_stage(Set& set, int task, size_t stage, int worker, void* const* pointers, std::byte* scratch);
   void launch_stages(Set& set, int task, int worker, void* const* pointers, DeviceQueue& queue) noexcept;
   void execute_on_device(Set& set, int task, size_t stage, int worker, void* const* pointers,
@@ -133,6 +135,7 @@ class Executor {
   void device_done(int task, int worker) noexcept;
   void finished(Set& set, int task) noexcept;
   void fail(const std::string& label) noexcept;
+  void give_up(std::exception_ptr problem) noexcept;
   void wait_for(int64_t step);
   void collect(Set& set);
   void check_feeds(std::span<const Feed> feeds) const;
@@ -150,6 +153,11 @@ class Executor {
   std::vector<TaskLayout> layouts_;
   std::vector<int> sources_;  // tasks without predecessors in their step
   std::unique_ptr<Set> sets_[step_sets];
+  struct alignas(64) Use {  // written by one worker alone
+    int64_t tasks = 0, busy_ns = 0;
+    double flops = 0;
+  };
+  std::vector<Use> use_;  // per worker
   std::vector<std::vector<Record>> records_;
   std::vector<StepStart> step_starts_;
   std::function<void(int, std::function<void()>)> external_;

@@ -28,6 +28,7 @@ Executor::Executor(Session& session, Plan plan, const ExecutorOptions& options)
   build_layouts();
   build_sets();
   records_.resize(static_cast<size_t>(session_.engine().workers()));
+  use_.resize(records_.size());
 }
 
 Executor::~Executor() {
@@ -124,6 +125,7 @@ void Executor::build_sets() {
       prepared.flops = task.flops;
       prepared.bytes = task.bytes;
       prepared.on_device = runs_on_device(task);
+      prepared.label = task.label;
       prepared.name = task.external() ? "external" : task.stages[0].kernel->name.data();
       for (const Stage& stage : task.stages)
         for (const Access& access : stage.accesses) {

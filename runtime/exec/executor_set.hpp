@@ -12,6 +12,7 @@
 // runs before StarPU is through).
 #pragma once
 
+#include "runtime/core/error.hpp"
 #include "runtime/exec/executor.hpp"
 
 namespace tessera {
@@ -40,6 +41,9 @@ class Executor::Runner final : public TaskRunner {
   void finished(int task, int worker) noexcept override {
     executor_.device_done(task, worker);
     executor_.finished(set_, task);
+  }
+  void failed(const std::string& message) noexcept override {
+    executor_.give_up(std::make_exception_ptr(Failure(message)));
   }
 
  private:

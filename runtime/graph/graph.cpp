@@ -20,8 +20,10 @@ std::vector<Tensor> Op::grad(const GradArgs& args) const {
 }
 
 Tensor Graph::add_tensor(TensorInfo info) {
+  const int id = static_cast<int>(tensors_.size());
+  if (info.kind != TensorInfo::Kind::result) named_.emplace(info.name, id);
   tensors_.push_back(std::move(info));
-  return {this, static_cast<int>(tensors_.size()) - 1};
+  return {this, id};
 }
 
 Tensor Graph::input(const std::string& name, const Shape& shape, DType dtype) {
@@ -68,10 +70,8 @@ void Graph::fetch(Tensor tensor) {
 }
 
 Tensor Graph::find(const std::string& name) {
-  for (size_t id = 0; id < tensors_.size(); ++id)
-    if (tensors_[id].kind != TensorInfo::Kind::result && tensors_[id].name == name)
-      return {this, static_cast<int>(id)};
-  return {};
+  const auto found = named_.find(name);
+  return found == named_.end() ? Tensor() : Tensor{this, found->second};
 }
 
 Graph::Scope::Scope(Graph& graph, const std::string& name) : graph_(graph), length_(graph.scope_.size()) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "runtime/graph/op.hpp"
@@ -86,6 +87,7 @@ class Graph {
 
   std::vector<Node> nodes_;
   std::vector<TensorInfo> tensors_;
+  std::unordered_map<std::string, int> named_;  // inputs and variables
   std::vector<Tensor> fetches_;
   std::string scope_;
   int backward_of_ = -1;

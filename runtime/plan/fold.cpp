@@ -13,15 +13,22 @@ namespace tessera {
 namespace {
 
 struct Uses {
-  int count = 0, node = -1, position = -1;
+  int count = 0, node = -1, position = -1;  // which, where it is one
   int producer = -1;
-  int storage = -1;       // the tensor in whose storage it is; itself, unless an op updated that in place
-  bool in_place = false;  // shares its storage with an input of its producer
+  int in_place_of = -1;  // the input of its producer whose storage it shares
 };
+
+void produce(const Node& node, int n, std::vector<Uses>& uses) {
+  for (size_t k = 0; k < node.out.size(); ++k) {
+    Uses& use = uses[static_cast<size_t>(node.out[k].id)];
+    const int source = node.op->alias(static_cast<int>(k));
+    use.producer = n;
+    use.in_place_of = source >= 0 ? node.in[static_cast<size_t>(source)].id : -1;
+  }
+}
 
 std::vector<Uses> uses_of(const Program& program) {
   std::vector<Uses> uses(program.tensors.size());
-  for (size_t id = 0; id < uses.size(); ++id) uses[id].storage = static_cast<int>(id);
   for (size_t n = 0; n < program.nodes.size(); ++n) {
     const Node& node = program.nodes[n];
     for (size_t k = 0; k < node.in.size(); ++k) {
@@ -30,17 +37,16 @@ std::vector<Uses> uses_of(const Program& program) {
       use.node = static_cast<int>(n);
       use.position = static_cast<int>(k);
     }
-    for (size_t k = 0; k < node.out.size(); ++k) {
-      Uses& use = uses[static_cast<size_t>(node.out[k].id)];
-      use.producer = static_cast<int>(n);
-      if (int source = node.op->alias(static_cast<int>(k)); source >= 0) {
-        use.in_place = true;
-        use.storage = uses[static_cast<size_t>(node.in[static_cast<size_t>(source)].id)].storage;
-      }
-    }
+    produce(node, static_cast<int>(n), uses);
   }
   for (int id : program.fetches) uses[static_cast<size_t>(id)].count += 2;
   return uses;
+}
+
+// The tensor in whose storage it is; itself, unless an op updated that in place.
+int storage_of(int id, const std::vector<Uses>& uses) {
+  while (uses[static_cast<size_t>(id)].in_place_of >= 0) id = uses[static_cast<size_t>(id)].in_place_of;
+  return id;
 }
 
 // Whether what the op updates in place is a result of its own that nobody else reads.
@@ -48,7 +54,8 @@ bool may_overwrite(const Program& program, const Node& node, const std::vector<U
   for (size_t k = 0; k < node.out.size(); ++k)
     if (int source = node.op->alias(static_cast<int>(k)); source >= 0) {
       const auto id = static_cast<size_t>(node.in[static_cast<size_t>(source)].id);
-      if (uses[id].count != 1 || uses[id].in_place || program.tensors[id].kind != TensorInfo::Kind::result)
+      if (uses[id].count != 1 || uses[id].in_place_of >= 0 ||
+          program.tensors[id].kind != TensorInfo::Kind::result)
         return false;
     }
   return true;
@@ -58,49 +65,48 @@ bool may_overwrite(const Program& program, const Node& node, const std::vector<U
 bool reads_old_values(const Program& program, size_t n, size_t next, const std::vector<Uses>& uses) {
   for (size_t between = n + 1; between < next; ++between)
     for (Tensor out : program.nodes[between].out) {
-      const Uses& updated = uses[static_cast<size_t>(out.id)];
-      if (!updated.in_place) continue;
+      if (uses[static_cast<size_t>(out.id)].in_place_of < 0) continue;
       for (Tensor in : program.nodes[n].in)
-        if (uses[static_cast<size_t>(in.id)].storage == updated.storage) return true;
+        if (storage_of(in.id, uses) == storage_of(out.id, uses)) return true;
     }
   return false;
 }
 
-// Folds the node into its only reader and takes its place in the order.
-bool fold_node(Program& program, size_t n, std::vector<Uses>& uses) {
+// Folds the node into its only reader, which keeps its place in the order; what is left has no op.
+void fold_node(Program& program, size_t n, std::vector<Uses>& uses) {
   Node& node = program.nodes[n];
   const Uses use = uses[static_cast<size_t>(node.out[0].id)];
-  if (use.count != 1) return false;
+  if (use.count != 1) return;
   for (size_t k = 1; k < node.out.size(); ++k)
-    if (uses[static_cast<size_t>(node.out[k].id)].count > 0) return false;
+    if (uses[static_cast<size_t>(node.out[k].id)].count > 0) return;
   Node& next = program.nodes[static_cast<size_t>(use.node)];
   for (Tensor in : next.in)
-    if (uses[static_cast<size_t>(in.id)].producer > static_cast<int>(n)) return false;
-  if (reads_old_values(program, n, static_cast<size_t>(use.node), uses)) return false;
+    if (uses[static_cast<size_t>(in.id)].producer > static_cast<int>(n)) return;
   std::vector<TensorType> types;
+  types.reserve(next.in.size());
   for (Tensor in : next.in) types.push_back(program.tensors[static_cast<size_t>(in.id)].type);
   auto op = node.op->fold(*next.op, use.position, types);
-  if (!op) return false;
+  if (!op || reads_old_values(program, n, static_cast<size_t>(use.node), uses)) return;
   Node folded{std::move(op), node.in, next.out, node.scope, node.backward_of};
   for (size_t k = 0; k < next.in.size(); ++k)
     if (static_cast<int>(k) != use.position) folded.in.push_back(next.in[k]);
-  if (!may_overwrite(program, folded, uses)) return false;
+  if (!may_overwrite(program, folded, uses)) return;
+  for (size_t k = 0; k < folded.in.size(); ++k) {
+    Uses& moved = uses[static_cast<size_t>(folded.in[k].id)];
+    moved.node = use.node;
+    moved.position = static_cast<int>(k);
+  }
+  produce(folded, use.node, uses);
   next = std::move(folded);
-  program.nodes.erase(program.nodes.begin() + static_cast<std::ptrdiff_t>(n));
-  return true;
+  node = {};
 }
 
 }  // namespace
 
 void fold(Program& program) {
   std::vector<Uses> uses = uses_of(program);
-  for (size_t n = 0; n < program.nodes.size();) {
-    if (fold_node(program, n, uses)) {
-      uses = uses_of(program);
-    } else {
-      ++n;
-    }
-  }
+  for (size_t n = 0; n < program.nodes.size(); ++n) fold_node(program, n, uses);
+  std::erase_if(program.nodes, [](const Node& node) { return !node.op; });
 }
 
 }  // namespace tessera

@@ -4,6 +4,7 @@
 // Buffers are assigned in plan order, before anything runs; link_tasks then adds the write-after-read edges.
 // A freed buffer is reused only some tasks later, so that those edges do not tie neighbours together.
 #include <deque>
+#include <map>
 
 #include "runtime/plan/passes.hpp"
 
@@ -15,19 +16,20 @@ constexpr int reuse_distance = 16;
 struct Free {
   int buffer, since;
 };
+using FreeBuffers =
+    std::map<int64_t, std::deque<Free>>;  // by size; of one size, in the order they became free
 
 // The least wasteful buffer that has been free for a while, or -1.
-int take(std::deque<Free>& free, const std::vector<Buffer>& buffers, int64_t bytes, int now) {
-  auto best = free.end();
-  for (auto it = free.begin(); it != free.end() && it->since + reuse_distance <= now; ++it) {
-    const int64_t size = buffers[static_cast<size_t>(it->buffer)].bytes;
-    if (size < bytes || size > bytes + bytes / 4) continue;
-    if (best == free.end() || size < buffers[static_cast<size_t>(best->buffer)].bytes) best = it;
+int take(FreeBuffers& free, int64_t bytes, int now) {
+  for (auto at = free.lower_bound(bytes); at != free.end() && at->first <= bytes + bytes / 4; ++at) {
+    auto& [size, buffers] = *at;
+    if (buffers.front().since + reuse_distance > now) continue;
+    const int buffer = buffers.front().buffer;
+    buffers.pop_front();
+    if (buffers.empty()) free.erase(at);
+    return buffer;
   }
-  if (best == free.end()) return -1;
-  const int buffer = best->buffer;
-  free.erase(best);
-  return buffer;
+  return -1;
 }
 
 }  // namespace
@@ -60,15 +62,17 @@ void assign_buffers(Plan& plan) {
       starts[static_cast<size_t>(first[id])].push_back(static_cast<int>(id));
       ends[static_cast<size_t>(last[id])].push_back(static_cast<int>(id));
     }
-  std::deque<Free> free;
+  FreeBuffers free;
   for (int t = 0; t < n; ++t) {
     for (TileId id : starts[static_cast<size_t>(t)]) {
       Tile& tile = plan.tiles[static_cast<size_t>(id)];
-      tile.buffer = take(free, plan.buffers, tile.bytes(), t);
+      tile.buffer = take(free, tile.bytes(), t);
       if (tile.buffer < 0) tile.buffer = new_buffer(tile.bytes(), Residence::intermediate, -1);
     }
-    for (TileId id : ends[static_cast<size_t>(t)])
-      free.push_back({plan.tiles[static_cast<size_t>(id)].buffer, t});
+    for (TileId id : ends[static_cast<size_t>(t)]) {
+      const int buffer = plan.tiles[static_cast<size_t>(id)].buffer;
+      free[plan.buffers[static_cast<size_t>(buffer)].bytes].push_back({buffer, t});
+    }
   }
 }
 

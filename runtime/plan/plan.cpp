@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/plan/plan.hpp"
 
+#include <algorithm>
+
 #include "runtime/plan/lowering.hpp"
 #include "runtime/plan/passes.hpp"
 
@@ -30,10 +32,13 @@ Plan make_plan(const Graph& graph, const PlanOptions& options) {
 
 namespace {
 
+constexpr int64_t most_bytes = int64_t{1}
+                               << 59;  // more than any machine has; a few times that does not overflow
+
 int64_t bytes_of(const Plan& plan, Residence residence) {
   int64_t bytes = 0;
   for (const Buffer& buffer : plan.buffers)
-    if (buffer.residence == residence) bytes += buffer.bytes;
+    if (buffer.residence == residence) bytes = std::min(bytes + buffer.bytes, most_bytes);
   return bytes;
 }
 

@@ -65,28 +65,13 @@ void make_one(void* argument) noexcept {
   }
 }
 
-void check_indices(std::string_view api, const std::vector<int>& wanted, int here, bool starpu_has_it,
-                   const std::string& why_none) {
-  for (size_t k = 0; k < wanted.size(); ++k) {
-    const int index = wanted[k];
-    if (!starpu_has_it) throw error("{}:{}: this StarPU is built without it", api, index);
-    if (here == 0) throw error("{}:{}: {}", api, index, why_none);
-    if (index < 0 || index >= here)
-      throw error("{}:{}: this machine has {} such devices; see tessera info", api, index, here);
-    if (std::find(wanted.begin(), wanted.begin() + static_cast<std::ptrdiff_t>(k), index) !=
-        wanted.begin() + static_cast<std::ptrdiff_t>(k))
-      throw error("{}:{} is named twice", api, index);
-  }
-}
-
 }  // namespace
 
-void check_devices(const EngineOptions& options) {
-  if (!options.cuda.empty())
-    check_indices("cuda", options.cuda, static_cast<int>(cuda_devices().size()), has_cuda, why_no_cuda());
-  if (!options.opencl.empty())
-    check_indices("opencl", options.opencl, static_cast<int>(opencl_devices().size()), has_opencl,
-                  built_with_opencl() ? "this machine has no OpenCL device" : "built without OpenCL");
+void check_starpu(const EngineOptions& options) {
+  if (!options.cuda.empty() && !has_cuda)
+    throw error("cuda:{}: this StarPU is built without CUDA", options.cuda[0]);
+  if (!options.opencl.empty() && !has_opencl)
+    throw error("opencl:{}: this StarPU is built without OpenCL", options.opencl[0]);
 }
 
 void choose_devices(starpu_conf& conf, const EngineOptions& options) {

@@ -11,8 +11,8 @@ struct starpu_conf;
 
 namespace tessera {
 
-// Error for what this machine, this build or this StarPU does not have.
-void check_devices(const EngineOptions& options);
+// Error for what this StarPU does not have.
+void check_starpu(const EngineOptions& options);
 void choose_devices(starpu_conf& conf, const EngineOptions& options);
 
 // Per worker, null for CPU workers; made on the workers themselves once StarPU runs.

@@ -16,16 +16,10 @@
 
 #include "runtime/core/error.hpp"
 #include "runtime/starpu/devices.hpp"
+#include "runtime/starpu/policy.hpp"
 
 namespace tessera {
 namespace {
-
-struct Call {  // what a StarPU task needs to find its way back
-  TaskRunner* runner;
-  int index;
-  int n_buffers;
-  int worker = -1;  // where it runs
-};
 
 enum starpu_data_access_mode starpu_mode(Mode mode) {
   return mode == Mode::read ? STARPU_R : mode == Mode::write ? STARPU_W : STARPU_RW;
@@ -62,7 +56,7 @@ void finished(void* argument) {
 }
 
 double nominal_cost(struct starpu_task* task, struct starpu_perfmodel_arch*, unsigned) {
-  return task->flops / 50e3 + 2;  // µs, until devices of unlike speed need better
+  return 1e6 * nominal_seconds(*static_cast<const Call*>(task->cl_arg));  // µs
 }
 
 // One for all tasks. StarPU keeps a pointer to the model until it shuts down, so both live with the engine.
@@ -99,8 +93,12 @@ class StarpuTasks final : public TaskSet {
     submitted_.resize(described_.size(), 0);
     for (size_t t = 0; t < described_.size(); ++t) {
       const EngineTask& from = described_[t];
-      calls_[t] = {&runner, static_cast<int>(t), static_cast<int>(from.accesses.size()), -1};
       starpu_task* task = &tasks_[t];
+      describe(from, calls_[t]);
+      calls_[t].runner = &runner;
+      calls_[t].index = static_cast<int>(t);
+      calls_[t].n_buffers = static_cast<int>(from.accesses.size());
+      calls_[t].task = task;
       starpu_task_init(task);
       task->cl = &codelet.codelet;
       task->cl_arg = &calls_[t];
@@ -124,7 +122,10 @@ class StarpuTasks final : public TaskSet {
       for (size_t k = 0; k < from.accesses.size(); ++k) {
         (few ? task->handles : task->dyn_handles)[k] = handles[static_cast<size_t>(from.accesses[k].buffer)];
         (few ? task->modes : task->dyn_modes)[k] = starpu_mode(from.accesses[k].mode);
+        calls_[t].list.push_back(seen_by_policies(
+            from.accesses[k], starpu_data_get_size(handles[static_cast<size_t>(from.accesses[k].buffer)])));
       }
+      calls_[t].accesses = calls_[t].list;
     }
   }
 
@@ -168,8 +169,8 @@ std::atomic<bool> running{false};  // StarPU exists once in a process
 
 class StarpuEngine final : public Engine {
  public:
-  explicit StarpuEngine(const EngineOptions& options) {
-    check_devices(options);
+  StarpuEngine(const EngineOptions& options, std::unique_ptr<Scheduler> policy) {
+    check_starpu(options);
     if (running.exchange(true))
       throw error("StarPU runs once in a process: end the other session first, or use engine = threads");
     starpu_conf conf;
@@ -177,19 +178,21 @@ class StarpuEngine final : public Engine {
     conf.precedence_over_environment_variables = 1;
     conf.ncpus = options.workers;
     choose_devices(conf, options);
-    conf.sched_policy_name = options.scheduler.c_str();
+    choose_scheduler(conf, options, std::move(policy));
     conf.catch_signals = 0;
-    setenv("STARPU_SCHED", options.scheduler.c_str(), 1);  // takes precedence even so
     setenv("STARPU_SILENT", "1", 0);
     const int problem = starpu_init(&conf);
     const int wanted = options.workers + static_cast<int>(options.opencl.size() + options.cuda.size());
     const int got = problem == 0 ? workers() : 0;
-    if (got != wanted) {
+    if (got != wanted || (policy_ && !policy_->began())) {
       if (problem == 0) starpu_shutdown();
       running = false;
+      if (policy_) policy_->check();
       throw failure("StarPU starts {} of {} workers (error {})", got, wanted, problem);
     }
     pin_ = !options.cuda.empty();
+    if (!options.cuda.empty() || !options.opencl.empty())
+      starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
     try {
       queues_ = make_queues();
     } catch (...) {
@@ -210,6 +213,25 @@ class StarpuEngine final : public Engine {
   int workers() const override { return static_cast<int>(starpu_worker_get_count()); }
   bool asynchronous() const override { return true; }
   DeviceQueue* queue(int worker) override { return queues_[static_cast<size_t>(worker)].get(); }
+  std::string worker_name(int worker) const override {
+    const DeviceQueue* queue = queues_[static_cast<size_t>(worker)].get();
+    if (!queue) return fmt::format("cpu {}", starpu_worker_get_devid(worker));
+    return fmt::format("{} {} ({})", queue->api() == DeviceApi::cuda ? "cuda" : "opencl",
+                       starpu_worker_get_devid(worker), queue->device_name());
+  }
+  // Over all links that end in the worker's memory; the main memory's are those of the devices.
+  int64_t bytes_moved(int worker) const override {
+    if (!queues_[static_cast<size_t>(worker)]) return 0;
+    const int node = static_cast<int>(starpu_worker_get_memory_node(static_cast<unsigned>(worker)));
+    int64_t bytes = 0;
+    for (int bus = 0; bus < starpu_bus_get_count(); ++bus)
+      if (starpu_bus_get_src(bus) == node || starpu_bus_get_dst(bus) == node) {
+        starpu_profiling_bus_info info;
+        starpu_bus_get_profiling_info(bus, &info);
+        bytes += static_cast<int64_t>(info.transferred_bytes);
+      }
+    return bytes;
+  }
 
   BufferId add_buffer(void* memory, size_t bytes) override {
     starpu_data_handle_t handle = nullptr;
@@ -234,6 +256,19 @@ class StarpuEngine final : public Engine {
   }
 
  private:
+  void choose_scheduler(starpu_conf& conf, const EngineOptions& options, std::unique_ptr<Scheduler> ours) {
+    if (ours) {
+      policy_ = std::make_unique<StarpuPolicy>(std::move(ours), options);
+      conf.sched_policy = policy_->policy();
+      conf.sched_policy_name = nullptr;
+      unsetenv("STARPU_SCHED");  // it would take precedence
+    } else {
+      conf.sched_policy_name = options.scheduler.c_str();
+      setenv("STARPU_SCHED", options.scheduler.c_str(), 1);  // takes precedence even so
+    }
+  }
+
+  std::unique_ptr<StarpuPolicy> policy_;
   Codelet codelet_;
   std::vector<starpu_data_handle_t> handles_;
   std::vector<std::span<std::byte>> memory_;          // of the handles
@@ -243,15 +278,17 @@ class StarpuEngine final : public Engine {
 
 }  // namespace
 
-std::vector<std::string> scheduler_names() {
+Expected expected_seconds(const Call& call, int) { return {.seconds = nominal_seconds(call)}; }
+
+std::vector<std::string> starpu_scheduler_names() {
   std::vector<std::string> names;
   for (starpu_sched_policy** policy = starpu_sched_get_predefined_policies(); *policy; ++policy)
     names.emplace_back((*policy)->policy_name);
   return names;
 }
 
-std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options) {
-  return std::make_unique<StarpuEngine>(options);
+std::unique_ptr<Engine> make_starpu_engine(const EngineOptions& options, std::unique_ptr<Scheduler> policy) {
+  return std::make_unique<StarpuEngine>(options, std::move(policy));
 }
 
 }  // namespace tessera

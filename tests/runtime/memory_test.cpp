@@ -35,6 +35,16 @@ TEST(Memory, IsRefusedWithTheNumbers) {
                     HasSubstr("1 GiB for intermediate"), HasSubstr("2 GiB are available")));
 }
 
+TEST(Memory, BeyondAllCountsIsStillTooMuch) {
+  Graph graph;
+  for (int k = 0; k < 1 << 14; ++k)  // of 2^50 bytes each
+    graph.fetch(graph.variable(fmt::format("w{}", k), {int64_t{1} << 24, int64_t{1} << 24}, DType::f32));
+  const MemoryNeed need = memory_need(make_plan(graph, {}));
+  EXPECT_GT(need.variables, int64_t{1} << 58);
+  EXPECT_GT(need.transfers, need.variables);
+  EXPECT_GT(need.total(), need.transfers);
+}
+
 // A square of n x n floats.
 Plan square(int64_t n, const std::string& name) {
   Graph graph;

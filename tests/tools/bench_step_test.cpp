@@ -42,7 +42,8 @@ TEST(BenchStep, ReportsTheMedianStep) {
   EXPECT_GE(report.step_s, 20 * 100e-6 * 0.99);
   EXPECT_DOUBLE_EQ(report.share(), report.gflops / 100);
   EXPECT_GE(report.times.kernels.at("busy").seconds, 6 * 20 * 100e-6);
-  EXPECT_EQ(report.peak_bytes, peak_resident_bytes());
+  EXPECT_GT(report.peak_bytes, 0);
+  EXPECT_LE(report.peak_bytes, peak_resident_bytes());  // the test itself may have touched a page since
 
   const Json line = as_json(report);
   std::vector<std::string> keys;

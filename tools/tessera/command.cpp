@@ -10,6 +10,7 @@
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
 #include "runtime/core/text.hpp"
+#include "tools/tessera/output.hpp"
 
 namespace tessera {
 namespace {
@@ -88,8 +89,7 @@ int run_command(int argc, char** argv) {
   add_bench(app);
   try {
     app.parse(argc, argv);
-    if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
-      return complain(1, "cannot write to standard output");
+    flush_output();
     return 0;
   } catch (const CLI::ParseError& problem) {
     if (problem.get_exit_code() == 0) return app.exit(problem);  // --help, --version
@@ -97,9 +97,9 @@ int run_command(int argc, char** argv) {
   } catch (const Error& problem) {
     return complain(2, problem.what());
   } catch (const std::bad_alloc&) {
-    return complain(1, "out of memory");
+    return complain(1, "out of memory; take a smaller model, batch or seq");
   } catch (const std::exception& problem) {
-    return complain(1, problem.what());
+    return complain(1, std::ferror(stdout) != 0 ? output_failed : problem.what());
   }
 }
 

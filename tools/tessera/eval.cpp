@@ -1,7 +1,6 @@
 // tessera eval: a model folder's loss and perplexity on a text.
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "models/checkpoint/hf_weights.hpp"
 #include "models/config/hf_config.hpp"
@@ -11,6 +10,7 @@
 #include "models/train/training_graph.hpp"
 #include "runtime/core/error.hpp"
 #include "tools/tessera/command.hpp"
+#include "tools/tessera/output.hpp"
 
 namespace tessera {
 namespace {
@@ -57,11 +57,11 @@ void run(const Arguments& arguments) {
     count += n;
   }
   const double loss = sum / count;
+  if (!std::isfinite(loss))
+    throw failure("{}: its loss is not finite; its weights are damaged, or too large for {}", arguments.model,
+                  arguments.dtype);
   if (arguments.json)
-    fmt::print("{}\n",
-               nlohmann::ordered_json{
-                   {"loss", loss}, {"perplexity", std::exp(loss)}, {"tokens", static_cast<int64_t>(count)}}
-                   .dump());
+    print_line(Json{{"loss", loss}, {"perplexity", std::exp(loss)}, {"tokens", static_cast<int64_t>(count)}});
   else
     fmt::print("loss {:.4f}, perplexity {:.3f} over {} tokens\n", loss, std::exp(loss),
                static_cast<int64_t>(count));

@@ -2,12 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <chrono>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "models/generate/generator.hpp"
 #include "models/tokenizer/tokenizer.hpp"
 #include "runtime/core/error.hpp"
 #include "tools/tessera/command.hpp"
+#include "tools/tessera/output.hpp"
 
 namespace tessera {
 namespace {
@@ -52,18 +52,18 @@ void run(const Arguments& arguments) {
     if (stream && arguments.prompt_ids.empty()) fmt::print("{}", arguments.prompt);
     options.token = [&](int32_t token) {
       fmt::print("{}", stream ? stream->next(token) : std::to_string(token) + " ");
-      std::fflush(stdout);
+      flush_output();
     };
   }
   const auto began = std::chrono::steady_clock::now();
   const std::vector<int32_t> ids = generate(prompt, options);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count();
   if (!arguments.json) return fmt::print("{}\n", stream ? stream->end() : "");
-  nlohmann::ordered_json line{{"prompt_tokens", prompt.size()},
-                              {"ids", ids},
-                              {"tokens_per_s", static_cast<double>(ids.size()) / seconds}};
+  Json line{{"prompt_tokens", prompt.size()},
+            {"ids", ids},
+            {"tokens_per_s", static_cast<double>(ids.size()) / seconds}};
   if (text) line["text"] = decode(*tokenizer, ids);
-  fmt::print("{}\n", line.dump());
+  print_line(line);
 }
 
 }  // namespace
@@ -84,6 +84,7 @@ void add_generate(CLI::App& app) {
   command
       ->add_option("--prompt-ids", arguments->prompt_ids, "Token ids to continue, 1,5,9; needs no tokenizer")
       ->delimiter(',')
+      ->check([](const std::string& id) { return id.empty() ? "an id is missing; write 1,5,9" : ""; })
       ->excludes(prompt);
   command->add_option("--max-new", arguments->max_new, "New tokens at most")->capture_default_str();
   command->add_option("--temperature", arguments->sampling.temperature, "0: always the likeliest token")
@@ -94,7 +95,9 @@ void add_generate(CLI::App& app) {
       ->add_option("--top-p", arguments->sampling.top_p,
                    "Only among the likeliest with this probability together")
       ->capture_default_str();
-  command->add_option("--seed", arguments->sampling.seed, "Of the random choices")->capture_default_str();
+  command->add_option("--seed", arguments->sampling.seed, "Of the random choices")
+      ->check(CLI::Range(0.0, 1e18))
+      ->capture_default_str();
   command->add_option("--dtype", arguments->dtype, "To compute in")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();

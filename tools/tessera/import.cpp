@@ -4,10 +4,9 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
-
 #include "models/tokenizer/tokenizer.hpp"
 #include "tools/tessera/command.hpp"
+#include "tools/tessera/output.hpp"
 
 namespace tessera {
 namespace {
@@ -25,7 +24,7 @@ void run(const Arguments& arguments) {
   int64_t parameters = 0;
   for (const OwnedArray& tensor : model.tensors) parameters += static_cast<int64_t>(tensor.bytes.size()) / 4;
   if (arguments.json)
-    fmt::print("{}\n", nlohmann::ordered_json{{"model", arguments.out}, {"parameters", parameters}}.dump());
+    print_line(Json{{"model", arguments.out}, {"parameters", parameters}});
   else
     fmt::print("{} parameters -> {}\n", parameters, arguments.out);
 }

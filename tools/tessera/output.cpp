@@ -28,12 +28,16 @@ std::string padding(const std::string& text, size_t wanted) {
 
 void print_line(const std::string& line) {
   if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size() || std::fputc('\n', stdout) == EOF)
-    throw failure("cannot write to standard output");
+    throw failure(output_failed);
 }
 
 void print_line(const Json& line) {
   print_line(line.dump(-1, ' ', false, Json::error_handler_t::replace));
-  std::fflush(stdout);
+  flush_output();
+}
+
+void flush_output() {
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) throw failure(output_failed);
 }
 
 std::string Table::text() const {

@@ -15,6 +15,10 @@ using Json = nlohmann::ordered_json;  // keys stay in the order in which they ar
 
 void print_line(const Json& line);
 void print_line(const std::string& line);
+void flush_output();  // Failure where standard output cannot be written
+
+constexpr const char* output_failed =
+    "cannot write to standard output; free some space, or send it somewhere else";
 
 // Columns as wide as they need to be; those of numbers (all cells start with a digit) to the right.
 class Table {

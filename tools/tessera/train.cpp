@@ -1,15 +1,17 @@
 // tessera train: trains the model of a configuration and leaves a model folder.
 // SPDX-License-Identifier: Apache-2.0
-#include <nlohmann/json.hpp>
+#include <fmt/ranges.h>
 
 #include "models/data/addition.hpp"
 #include "models/generate/generator.hpp"
 #include "models/tokenizer/tokenizer.hpp"
 #include "models/train/trainer.hpp"
+#include "runtime/core/devices.hpp"
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
+#include "tools/tessera/output.hpp"
 #include "tools/tessera/progress.hpp"
 
 namespace tessera {
@@ -18,7 +20,8 @@ namespace {
 struct Arguments {
   std::string config, out, trace;
   std::vector<std::string> set;
-  bool resume = false, json = false;
+  std::string devices;
+  bool resume = false, json = false, strict_devices = false;
 };
 
 // A model that has learned sums is asked sums that it has never seen.
@@ -41,8 +44,7 @@ void examine_addition(const Config& config, const Arguments& arguments) {
   }
   const double share = 100.0 * static_cast<double>(right) / static_cast<double>(sums.size());
   if (arguments.json)
-    fmt::print("{}\n",
-               nlohmann::ordered_json{{"exact_match", share / 100}, {"held_out", sums.size()}}.dump());
+    print_line(Json{{"exact_match", share / 100}, {"held_out", sums.size()}});
   else
     fmt::print("exact match: {:.1f} % of {} sums that it has never seen\n", share, sums.size());
 }
@@ -51,6 +53,7 @@ TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
   TrainOptions options;
   options.out = arguments.out;
   options.resume = arguments.resume;
+  options.strict_devices = arguments.strict_devices;
   const double ceiling = cached_ceiling(static_cast<int>(config.run.workers)).of(config.run.dtype);
   ProgressBar bar({.steps = config.train.steps, .ceiling_gflops = ceiling});
   options.note = [&](const std::string& line) { bar.say(line); };
@@ -64,22 +67,49 @@ TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
   return result;
 }
 
+Json as_json(const TrainResult& result) {
+  Json list = Json::array();
+  for (const WorkerUse& use : result.workers)
+    list.push_back({{"worker", use.name},
+                    {"tasks", use.tasks},
+                    {"gflops", use.flops * 1e-9},
+                    {"busy", use.busy_s / result.seconds},
+                    {"bytes_moved", use.bytes_moved}});
+  return list;
+}
+
+void print_workers(const TrainResult& result) {
+  Table table({"worker", "tasks", "Gflop", "busy", "idle", "moved"});
+  for (const WorkerUse& use : result.workers) {
+    const double busy = 100 * use.busy_s / result.seconds;
+    table.row({use.name, std::to_string(use.tasks), fmt::format("{:.1f}", use.flops * 1e-9),
+               fmt::format("{:.1f} %", busy), fmt::format("{:.1f} %", 100 - busy),
+               bytes_text(use.bytes_moved)});
+  }
+  table.print();
+}
+
 void run(const Arguments& arguments) {
   std::vector<std::string> overrides = arguments.set;
-  if (!arguments.trace.empty()) overrides.push_back("run.trace=\"" + arguments.trace + "\"");
-  const Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
+  if (!arguments.devices.empty())
+    overrides.push_back(
+        fmt::format("run.devices=[\"{}\"]", fmt::join(split_devices(arguments.devices), "\", \"")));
+  Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
+  if (!arguments.trace.empty()) config.run.trace = arguments.trace;
   const TrainResult result = train_with_bar(config, arguments);
   if (arguments.json) {
-    nlohmann::ordered_json line{{"steps", result.steps},
-                                {"loss", result.loss},
-                                {"seconds", result.seconds},
-                                {"model", arguments.out}};
+    Json line{{"steps", result.steps},
+              {"loss", result.loss},
+              {"seconds", result.seconds},
+              {"model", arguments.out}};
     if (result.val_loss) line["val_loss"] = *result.val_loss;
-    fmt::print("{}\n", line.dump());
+    line["workers"] = as_json(result);
+    print_line(line);
   } else {
     fmt::print("loss {:.4f}", result.loss);
     if (result.val_loss) fmt::print(", validation loss {:.4f}", *result.val_loss);
     fmt::print(" after {} steps in {:.1f} s\n", result.steps, result.seconds);
+    if (!parse_devices(config.run.devices).only_cpu()) print_workers(result);
   }
   if (config.data.kind == DataKind::addition) examine_addition(config, arguments);
   if (arguments.json) return;
@@ -105,6 +135,13 @@ void add_train(CLI::App& app) {
   command->add_option("--out", arguments->out, "The model folder to write")->required();
   command->add_option("--set", arguments->set, "Override a key: --set train.steps=20")
       ->allow_extra_args(false);
+  command->add_option(
+      "--devices", arguments->devices,
+      "What to run on, as run.devices: cpu:N is N workers, cuda:I and opencl:I a device's index, as in "
+      "cpu:8,cuda:0");
+  command->add_flag(
+      "--strict-devices", arguments->strict_devices,
+      "Fail where a device kernel does not compile, instead of taking the CPU's with a warning");
   command->add_option("--trace", arguments->trace, "Write the last steps as Perfetto JSON to this file");
   command->add_flag("--resume", arguments->resume,
                     "Go on from the latest checkpoint in the folder, to the same bits");

@@ -1,0 +1,111 @@
+// Packing a window of row tiles for attention's kernels on devices.
+// SPDX-License-Identifier: Apache-2.0
+#include "codelets/attention/device_window.hpp"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace tessera {
+namespace {
+
+int64_t width_of(int64_t head_dim) { return (head_dim + 63) / 64 * 64; }
+
+// Of a block, so that local memory holds it.
+int64_t block_rows(int64_t head_dim, bool backward) {
+  const int64_t width = width_of(head_dim);
+  if (width == 64) return backward ? 32 : 64;
+  return width == 128 && !backward ? 32 : 16;
+}
+
+}  // namespace
+
+DeviceWindow::DeviceWindow(const TileArgs& args, DeviceQueue& to, bool back)
+    : op(args.attributes<AttentionOp>()),
+      queue(to),
+      backward(back),
+      layout(op.layout()),
+      window(AttentionWindow::of(args.params)),
+      qkv(args.tiles.first(static_cast<size_t>(window.count))),
+      starts(args.tiles.subspan(qkv.size(), static_cast<size_t>(window.count - window.q_begin))),
+      own(qkv[static_cast<size_t>(window.own)]) {
+  const TileView &first_query = qkv[static_cast<size_t>(window.q_begin)],
+                 &last_query = qkv[static_cast<size_t>(window.q_end) - 1];
+  n_panels = static_cast<int>((row_of(qkv.back()) + qkv.back().rows + panel_rows - 1) / panel_rows);
+  row_begin = row_of(own);
+  n_rows = static_cast<int>(own.rows);
+  query_begin = row_of(first_query);
+  n_queries = static_cast<int>(row_of(last_query) + last_query.rows) - query_begin;
+  group = static_cast<int>(layout.group());
+  heads = static_cast<int>(own.cols / layout.qkv_unit()) * group;
+  head_dim = static_cast<int>(layout.head_dim);
+  words = op.options.dropout > 0 ? static_cast<int>((op.options.seq + 31) / 32) : 0;
+  scale = 1 / std::sqrt(static_cast<float>(layout.head_dim));
+  factor = 1 / (1 - op.options.dropout);
+}
+
+DeviceKernel DeviceWindow::kernel(std::string_view name) const {
+  return {"attention",
+          name,
+          {{"T", own.dtype},
+           {"WIDTH", width_of(layout.head_dim)},
+           {"ROWS", block_rows(layout.head_dim, backward)},
+           {"BACKWARD", int{backward}}}};
+}
+
+Grid DeviceWindow::blocks(int64_t n_heads) const {
+  const int64_t rows = block_rows(layout.head_dim, backward);
+  const int64_t first = row_begin / rows, end = (row_begin + n_rows + rows - 1) / rows;
+  return {.groups = {end - first, n_heads, 1}, .items = {panel_rows, 1}};
+}
+
+int64_t DeviceWindow::slot_floats() const { return n_panels * panel_rows * width_of(layout.head_dim); }
+
+DeviceWindow::Spans DeviceWindow::spans() const {
+  const int64_t rows = n_panels * panel_rows;
+  int64_t n = 0;
+  for (const TileView& tile : starts) n += tile.rows;
+  void* together = starts[0].data;
+  if (starts.size() > 1) {
+    together = queue.scratch<int32_t>(n);
+    for (const TileView& tile : starts)
+      queue.copy({.memory = together, .offset = (tile.row0 - starts[0].row0) * int64_t{sizeof(int32_t)}},
+                 {.memory = tile.data}, 1, tile.rows * int64_t{sizeof(int32_t)});
+  }
+  const Spans spans{queue.scratch<int32_t>(rows), queue.scratch<int32_t>(rows), queue.scratch<int32_t>(rows)};
+  for (void* of_rows : {spans.first, spans.last, spans.end})
+    queue.fill(of_rows, rows * int64_t{sizeof(int32_t)}, 0);
+  void* fault =
+      queue.fault(fmt::format("attention: row {{row}} is in the sequence that starts at row {{value}}, which "
+                              "seq = {}{} does not allow",
+                              op.options.seq, op.options.aligned ? ", aligned" : ""));
+  queue.launch(kernel("spans"), for_each(n), together, n, row_of(starts[0]), qkv[0].row0, op.options.seq,
+               int{op.options.aligned}, int{op.options.causal}, spans.first, spans.last, spans.end, fault);
+  return spans;
+}
+
+void* DeviceWindow::keep_bits(const Spans& of, const TileView& rng) const {
+  if (words == 0) return of.first;  // the kernels do not look
+  const int64_t n = int64_t{heads} * n_queries * words;
+  const auto element = [&](int64_t row, int64_t head) {
+    return static_cast<int64_t>(op.first_element(row, head));
+  };
+  void* keep = queue.scratch<uint32_t>(n);
+  queue.launch(kernel("keep_bits"), for_each(n), rng, op.options.stream, op.options.dropout,
+               element(qkv[0].row0 + query_begin, own.col0 / layout.qkv_unit() * group), element(1, 0),
+               element(0, 1), heads, query_begin, n_queries, words, of.first, of.last, keep);
+  return keep;
+}
+
+void DeviceWindow::pack(const TileView& tile, const Packing& to) const {
+  const int row = row_of(tile);
+  const bool last = tile.row0 + tile.rows == qkv.back().row0 + qkv.back().rows;  // fills the last panel up
+  const int64_t n = last ? n_panels * panel_rows - row : tile.rows;
+  const int64_t slots = tile.cols / layout.head_dim;
+  queue.launch(
+      kernel("pack"), {.groups = {(n + panel_rows - 1) / panel_rows, slots, 1}, .items = {panel_rows, 1}},
+      tile, tile.cols, static_cast<int>(tile.rows), static_cast<int>(n), row, head_dim,
+      static_cast<int>(to.unit_group), to.panel_kinds, to.row_kinds, to.panels, to.by_rows, n_panels);
+}
+
+}  // namespace tessera
