@@ -11,6 +11,7 @@ extern "C" const char* __tsan_default_suppressions() { return "race:libdnnl.so\n
 
 int main(int argc, char** argv) {
   setenv("STARPU_HOME", TESSERA_TEST_HOME, 0);
+  setenv("TESSERA_CACHE", TESSERA_TEST_HOME "/cache", 0);
   setenv("STARPU_SILENT", "1", 0);
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);  // containers
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);

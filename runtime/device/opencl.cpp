@@ -67,14 +67,6 @@ OpenclDevice describe(cl_device_id device) {
           .is_cpu = (info_value<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_CPU) != 0};
 }
 
-// The line of a compiler's log that names the error, else its first line.
-std::string error_line(const std::string& log) {
-  size_t at = log.find("error");
-  if (at == std::string::npos) at = 0;
-  const size_t begin = log.rfind('\n', at) == std::string::npos ? 0 : log.rfind('\n', at) + 1;
-  return log.substr(begin, log.find('\n', at) - begin);
-}
-
 class OpenclQueue final : public DeviceQueue {
  public:
   OpenclQueue(cl_context context, cl_device_id device, cl_command_queue queue)
@@ -276,6 +268,8 @@ class OpenclQueue final : public DeviceQueue {
 };
 
 }  // namespace
+
+bool built_with_opencl() { return true; }
 
 const std::vector<OpenclDevice>& opencl_devices() {
   static const std::vector<OpenclDevice> all = [] {

@@ -18,6 +18,8 @@ struct OpenclDevice {
   bool is_cpu = false;
 };
 
+bool built_with_opencl();
+
 // In the order of the driver's platforms: opencl:0, opencl:1, …; none where there is no driver.
 const std::vector<OpenclDevice>& opencl_devices();
 

@@ -68,12 +68,18 @@ struct Grid {
 Grid for_each(int64_t n);
 Grid for_each_in_rows(int64_t rows, int64_t cols);
 
-// One argument: a device address, or a number.
+// One argument: a device address, or a number. What follows a shorter number is no zero, so that a kernel
+// that takes a wider one does not happen to work.
 struct LaunchArg {
+  static constexpr std::byte filler{0xa5};
   enum class Kind : uint8_t { memory, value };
   Kind kind;
   uint8_t bytes = 0;  // of a value
-  alignas(8) std::array<std::byte, 8> value{};
+  alignas(8) std::array<std::byte, 8> value = [] {
+    std::array<std::byte, 8> all;
+    all.fill(filler);
+    return all;
+  }();
 
   LaunchArg(const TileView& tile) : LaunchArg(tile.data) {}  // NOLINT(google-explicit-constructor)
   LaunchArg(const void* memory) : kind(Kind::memory) {       // NOLINT(google-explicit-constructor)
@@ -136,11 +142,13 @@ class DeviceQueue {
   // a Failure of `what` with {row} and {value} filled in: "the id of row {row} is {value}, beyond the table".
   virtual void* fault(std::string what) = 0;
 
-  // A matrix product by the vendor's library; false where it has none, or not for this one.
+  // A matrix product by the vendor's library; false where it has none, or not for this one, and then nothing
+  // was launched. Its bias lies on the device as well.
   virtual bool library_gemm(const struct Gemm& shape, const struct GemmOperands& operands) = 0;
 
-  // Around the launches of a task. Where the queue is synchronous, end_task waits and throws Failure for what
-  // went wrong on the device; else task_done does, called once the device is through with the oldest task.
+  // Around the launches of a task, also of one that failed meanwhile. Where the queue is synchronous,
+  // end_task waits and throws Failure for what went wrong on the device; else task_done does, called once for
+  // every end_task, in their order, when the device is through with the task.
   virtual void end_task() = 0;
   virtual void task_done() {}
 };

@@ -17,4 +17,11 @@ std::string device_source(std::string_view op) {
   return std::string(portable_head) + "\n#line 1\n" + std::string(found->text);
 }
 
+std::string error_line(const std::string& log) {
+  size_t at = log.find("error");
+  if (at == std::string::npos) at = 0;
+  const size_t begin = log.rfind('\n', at) == std::string::npos ? 0 : log.rfind('\n', at) + 1;
+  return log.substr(begin, log.find('\n', at) - begin);
+}
+
 }  // namespace tessera

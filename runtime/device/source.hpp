@@ -19,4 +19,7 @@ const std::vector<DeviceSource>& device_sources();
 // An op's source with the portable head before it; throws Failure for an op without one.
 std::string device_source(std::string_view op);
 
+// The line of a compiler's log that names the error, else its first line.
+std::string error_line(const std::string& log);
+
 }  // namespace tessera

@@ -104,16 +104,16 @@ class DeviceTasks final : public TaskSet {
 
   void run(int index) {
     const EngineTask& task = tasks_[static_cast<size_t>(index)];
+    const int worker = task.on_device ? DeviceEngine::device_worker : DeviceEngine::host_worker;
     {
       std::lock_guard lock(engine_.using_device_);
       std::vector<void*> pointers;
       for (const EngineAccess& access : task.accesses)
         pointers.push_back(
             engine_.bring(engine_.buffers_[static_cast<size_t>(access.buffer)], access.mode, task.on_device));
-      runner_.run(index, task.on_device ? DeviceEngine::device_worker : DeviceEngine::host_worker,
-                  pointers.data());
+      runner_.run(index, worker, pointers.data());
     }
-    runner_.finished(index);
+    runner_.finished(index, worker);
   }
 
  private:

@@ -58,6 +58,32 @@ bool Executor::runs_on_device(const Task& task) const {
          });
 }
 
+// Every task ends on the queue, also one that fails or is passed over: the queue counts them.
+void Executor::launch_stages(Set& set, int task, int worker, void* const* pointers,
+                             DeviceQueue& queue) noexcept {
+  const std::vector<Stage>& stages = plan_.tasks[static_cast<size_t>(task)].stages;
+  size_t s = 0;
+  try {
+    DeviceScratch scratch;
+    for (; s < stages.size() && !failed_.load(std::memory_order_relaxed); ++s)
+      execute_on_device(set, task, s, worker, pointers, queue, scratch);
+  } catch (...) {
+    fail(stages[s].label);
+  }
+  try {
+    queue.end_task();
+    if (!session_.engine().asynchronous()) queue.finish();
+  } catch (...) {
+    fail(stages.back().label);  // which stage's fault it is its message says
+  }
+}
+
+void Executor::device_done(int task, int worker) noexcept try {
+  if (DeviceQueue* queue = session_.engine().queue(worker)) queue->task_done();
+} catch (...) {
+  fail(plan_.tasks[static_cast<size_t>(task)].stages.back().label);
+}
+
 void Executor::execute_on_device(Set& set, int task, size_t s, int worker, void* const* pointers,
                                  DeviceQueue& queue, DeviceScratch& scratch) {
   const Stage& stage = plan_.tasks[static_cast<size_t>(task)].stages[s];

@@ -7,6 +7,7 @@
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
 #include "runtime/core/text.hpp"
+#include "runtime/device/cuda.hpp"
 #include "runtime/device/opencl.hpp"
 #include "runtime/sched/policies.hpp"
 
@@ -15,10 +16,19 @@ namespace tessera {
 namespace {
 
 void check_devices(const EngineOptions& options) {
-  const auto n_opencl = static_cast<int>(opencl_devices().size());
+  const auto n_opencl = options.opencl.empty() ? 0 : static_cast<int>(opencl_devices().size());
   for (int index : options.opencl)
     if (index < 0 || index >= n_opencl)
-      throw error("opencl:{}: this machine has {} OpenCL devices; see tessera info", index, n_opencl);
+      throw error("opencl:{}: this {}", index,
+                  built_with_opencl()
+                      ? fmt::format("machine has {} OpenCL devices; see tessera info", n_opencl)
+                      : "build is without OpenCL");
+  const auto n_cuda = options.cuda.empty() ? 0 : static_cast<int>(cuda_devices().size());
+  for (int index : options.cuda) {
+    if (n_cuda == 0) throw error("cuda:{}: no CUDA device: {}", index, why_no_cuda());
+    if (index < 0 || index >= n_cuda)
+      throw error("cuda:{}: this machine has {} CUDA devices; see tessera info", index, n_cuda);
+  }
   if (options.engine == "threads" && !(options.opencl.empty() && options.cuda.empty()))
     throw error("engine threads has CPU workers only; use starpu for devices");
 }
@@ -26,7 +36,7 @@ void check_devices(const EngineOptions& options) {
 std::unique_ptr<DeviceQueue> the_one_queue(const EngineOptions& options) {
   if (options.opencl.size() + options.cuda.size() != 1)
     throw error("engine device drives one device: give the index of one");
-  return make_opencl_queue(options.opencl[0]);
+  return options.cuda.empty() ? make_opencl_queue(options.opencl[0]) : make_cuda_queue(options.cuda[0]);
 }
 
 }  // namespace

@@ -42,7 +42,7 @@ class TaskRunner {
   virtual ~TaskRunner() = default;
   virtual void run(int task, int worker,
                    void* const* pointers) noexcept = 0;          // pointers in the order of accesses
-  virtual void finished(int task) noexcept = 0;                  // may submit further tasks
+  virtual void finished(int task, int worker) noexcept = 0;      // may submit further tasks
   virtual void failed(const std::string& message) noexcept = 0;  // from any thread: the engine is at fault
 };
 
@@ -62,6 +62,8 @@ class Engine {
   virtual int64_t bytes_moved(int /*worker*/) const { return 0; }
   // What a worker that drives a device launches on; null for CPU workers. Used by that worker alone.
   virtual DeviceQueue* queue(int /*worker*/) { return nullptr; }
+  // Whether a device may still be busy with a task when run() returns; by the time of finished() it is not.
+  virtual bool asynchronous() const { return false; }
   virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
   virtual void remove_buffer(BufferId buffer) = 0;
   // Host access to a buffer that no submitted task uses.

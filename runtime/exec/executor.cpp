@@ -119,6 +119,8 @@ void Executor::release(Set& set, int task) {
 }
 
 void Executor::execute(Set& set, int task, int worker, void* const* pointers) noexcept {
+  if (DeviceQueue* queue = session_.engine().queue(worker))
+    return launch_stages(set, task, worker, pointers, *queue);
   if (failed_.load(std::memory_order_relaxed)) return;
   const Task& what = plan_.tasks[static_cast<size_t>(task)];
   const int64_t begin = now_ns();
@@ -133,13 +135,6 @@ void Executor::run_stages(Set& set, int task, int worker, void* const* pointers)
   const Task& what = plan_.tasks[static_cast<size_t>(task)];
   size_t s = 0;
   try {
-    if (DeviceQueue* queue = session_.engine().queue(worker)) {
-      DeviceScratch scratch;
-      for (; s < what.stages.size(); ++s) execute_on_device(set, task, s, worker, pointers, *queue, scratch);
-      s = what.stages.size() - 1;  // a fault shows at the end: which stage's it is its message says
-      queue->end_task();
-      return;
-    }
     std::byte* const base = task_scratch(layouts_[static_cast<size_t>(task)].scratch_bytes);
     for (; s < what.stages.size(); ++s) execute_stage(set, task, s, worker, pointers, base);
   } catch (...) {

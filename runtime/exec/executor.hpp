@@ -126,11 +126,13 @@ class Executor {
   void execute(Set& set, int task, int worker, void* const* pointers) noexcept;
   void run_stages(Set& set, int task, int worker, void* const* pointers) noexcept;
   void execute_stage(Set& set, int task, size_t stage, int worker, void* const* pointers, std::byte* scratch);
+  void launch_stages(Set& set, int task, int worker, void* const* pointers, DeviceQueue& queue) noexcept;
   void execute_on_device(Set& set, int task, size_t stage, int worker, void* const* pointers,
                          DeviceQueue& queue, DeviceScratch& scratch);
   bool runs_on_device(const Task& task) const;
   void record(const Record& what) { records_[static_cast<size_t>(what.worker)].push_back(what); }
   static int64_t now_ns();
+  void device_done(int task, int worker) noexcept;
   void finished(Set& set, int task) noexcept;
   void fail(const std::string& label) noexcept;
   void give_up(std::exception_ptr problem) noexcept;

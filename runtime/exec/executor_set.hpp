@@ -38,7 +38,10 @@ class Executor::Runner final : public TaskRunner {
   void run(int task, int worker, void* const* pointers) noexcept override {
     executor_.execute(set_, task, worker, pointers);
   }
-  void finished(int task) noexcept override { executor_.finished(set_, task); }
+  void finished(int task, int worker) noexcept override {
+    executor_.device_done(task, worker);
+    executor_.finished(set_, task);
+  }
   void failed(const std::string& message) noexcept override {
     executor_.give_up(std::make_exception_ptr(Failure(message)));
   }

@@ -49,8 +49,10 @@ void gather(const TileGrid& grid, size_t element, std::span<std::byte* const> ti
   });
 }
 
-Session::Session(const EngineOptions& options, uint64_t seed)
-    : engine_(make_engine(options)), seed_(seed), room_(available_memory_bytes()) {}
+Session::Session(const EngineOptions& options, uint64_t seed) : Session(make_engine(options), seed) {}
+
+Session::Session(std::unique_ptr<Engine> engine, uint64_t seed)
+    : engine_(std::move(engine)), seed_(seed), room_(available_memory_bytes()) {}
 
 Session::~Session() {
   for (auto& [name, variable] : variables_)

@@ -34,6 +34,7 @@ class Memory {
 class Session {
  public:
   explicit Session(const EngineOptions& options = {}, uint64_t seed = 0);
+  explicit Session(std::unique_ptr<Engine> engine, uint64_t seed = 0);
   ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;

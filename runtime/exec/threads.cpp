@@ -141,7 +141,7 @@ void ThreadEngine::work(int worker) {
     const int index = task->index;
     runner->run(index, worker, task->pointers.data());
     dispatcher_.done(*task, worker);
-    runner->finished(index);
+    runner->finished(index, worker);
   }
 }
 

@@ -5,17 +5,17 @@
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
 #include "runtime/exec/engine.hpp"
 
-#define CL_TARGET_OPENCL_VERSION 120
 #include <starpu.h>
-#include <starpu_opencl.h>
 #include <starpu_scheduler.h>
 
 #include <atomic>
 #include <cstdlib>
+#include <span>
 #include <thread>
+#include <utility>
 
 #include "runtime/core/error.hpp"
-#include "runtime/device/opencl.hpp"
+#include "runtime/starpu/devices.hpp"
 #include "runtime/starpu/policy.hpp"
 
 namespace tessera {
@@ -28,7 +28,7 @@ enum starpu_data_access_mode starpu_mode(Mode mode) {
 // Memory of the worker that runs the task: host pointers, CUDA pointers or OpenCL memory objects.
 template <class PointerOf>
 void run(void** buffers, void* argument, PointerOf pointer_of) {
-  const auto* call = static_cast<const Call*>(argument);
+  auto* call = static_cast<Call*>(argument);
   void* few[STARPU_NMAXBUFS];
   std::vector<void*> many;
   void** pointers = few;
@@ -37,11 +37,12 @@ void run(void** buffers, void* argument, PointerOf pointer_of) {
     pointers = many.data();
   }
   for (int k = 0; k < call->n_buffers; ++k) pointers[k] = pointer_of(buffers[k]);
-  call->runner->run(call->index, starpu_worker_get_id(), pointers);
+  call->worker = starpu_worker_get_id();
+  call->runner->run(call->index, call->worker, pointers);
 }
 
 // NOLINTBEGIN(performance-no-int-to-ptr)
-void run_on_cpu(void** buffers, void* argument) {
+void run_where_it_is(void** buffers, void* argument) {
   run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(b)); });
 }
 void run_on_opencl(void** buffers, void* argument) {
@@ -51,7 +52,7 @@ void run_on_opencl(void** buffers, void* argument) {
 
 void finished(void* argument) {
   const auto* call = static_cast<const Call*>(argument);
-  call->runner->finished(call->index);
+  call->runner->finished(call->index, call->worker);
 }
 
 double nominal_cost(struct starpu_task* task, struct starpu_perfmodel_arch*, unsigned) {
@@ -68,7 +69,9 @@ struct Codelet {
     model.arch_cost_function = nominal_cost;
     model.symbol = "tessera";
     starpu_codelet_init(&codelet);
-    codelet.cpu_funcs[0] = run_on_cpu;
+    codelet.cpu_funcs[0] = run_where_it_is;
+    codelet.cuda_funcs[0] = run_where_it_is;
+    codelet.cuda_flags[0] = STARPU_CUDA_ASYNC;
     codelet.opencl_funcs[0] = run_on_opencl;
     codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
     codelet.name = "tessera";
@@ -167,19 +170,19 @@ std::atomic<bool> running{false};  // StarPU exists once in a process
 class StarpuEngine final : public Engine {
  public:
   StarpuEngine(const EngineOptions& options, std::unique_ptr<Scheduler> policy) {
+    check_starpu(options);
     if (running.exchange(true))
       throw error("StarPU runs once in a process: end the other session first, or use engine = threads");
     starpu_conf conf;
     starpu_conf_init(&conf);
     conf.precedence_over_environment_variables = 1;
     conf.ncpus = options.workers;
-    conf.ncuda = 0;
-    choose_opencl(conf, options.opencl);
+    choose_devices(conf, options);
     choose_scheduler(conf, options, std::move(policy));
     conf.catch_signals = 0;
     setenv("STARPU_SILENT", "1", 0);
     const int problem = starpu_init(&conf);
-    const int wanted = options.workers + static_cast<int>(options.opencl.size());
+    const int wanted = options.workers + static_cast<int>(options.opencl.size() + options.cuda.size());
     const int got = problem == 0 ? workers() : 0;
     if (got != wanted || (policy_ && !policy_->began())) {
       if (problem == 0) starpu_shutdown();
@@ -187,12 +190,20 @@ class StarpuEngine final : public Engine {
       if (policy_) policy_->check();
       throw failure("StarPU starts {} of {} workers (error {})", got, wanted, problem);
     }
-    if (!options.opencl.empty()) starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
-    for (int worker = 0; worker < got; ++worker) queues_.push_back(queue_of(worker));
+    pin_ = !options.cuda.empty();
+    if (!options.cuda.empty() || !options.opencl.empty())
+      starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
+    try {
+      queues_ = make_queues();
+    } catch (...) {
+      starpu_shutdown();
+      running = false;
+      throw;
+    }
   }
   ~StarpuEngine() override {
-    for (starpu_data_handle_t handle : handles_)
-      if (handle) starpu_data_unregister(handle);
+    for (size_t b = 0; b < handles_.size(); ++b)
+      if (handles_[b]) remove_buffer(static_cast<int>(b));
     queues_.clear();
     starpu_shutdown();
     running = false;
@@ -200,6 +211,7 @@ class StarpuEngine final : public Engine {
 
   std::string name() const override { return "starpu"; }
   int workers() const override { return static_cast<int>(starpu_worker_get_count()); }
+  bool asynchronous() const override { return true; }
   DeviceQueue* queue(int worker) override { return queues_[static_cast<size_t>(worker)].get(); }
   std::string worker_name(int worker) const override {
     const DeviceQueue* queue = queues_[static_cast<size_t>(worker)].get();
@@ -226,11 +238,14 @@ class StarpuEngine final : public Engine {
     starpu_variable_data_register(&handle, STARPU_MAIN_RAM, reinterpret_cast<uintptr_t>(memory), bytes);
     starpu_data_set_sequential_consistency_flag(handle, 0);
     handles_.push_back(handle);
+    memory_.emplace_back(static_cast<std::byte*>(memory), bytes);
+    if (pin_) starpu_memory_pin(memory, bytes);  // else a GPU's copies go through a buffer, and wait for it
     return static_cast<int>(handles_.size()) - 1;
   }
   void remove_buffer(BufferId buffer) override {
-    starpu_data_unregister(handles_[static_cast<size_t>(buffer)]);
-    handles_[static_cast<size_t>(buffer)] = nullptr;
+    const auto b = static_cast<size_t>(buffer);
+    starpu_data_unregister(std::exchange(handles_[b], nullptr));
+    if (pin_) starpu_memory_unpin(memory_[b].data(), memory_[b].size());
   }
   void acquire(BufferId buffer, Mode mode) override {
     starpu_data_acquire(handles_[static_cast<size_t>(buffer)], starpu_mode(mode));
@@ -241,29 +256,6 @@ class StarpuEngine final : public Engine {
   }
 
  private:
-  // CPUs that call themselves OpenCL devices are devices as well, where they were asked for.
-  static void choose_opencl(starpu_conf& conf, const std::vector<int>& devices) {
-    conf.nopencl = static_cast<int>(devices.size());
-    if (devices.empty()) return;
-    setenv("STARPU_OPENCL_ON_CPUS", "1", 1);
-    setenv("STARPU_NOPENCL", std::to_string(devices.size()).c_str(), 1);
-    conf.use_explicit_workers_opencl_gpuid = 1;
-    for (size_t k = 0; k < devices.size(); ++k)
-      conf.workers_opencl_gpuid[k] = static_cast<unsigned>(devices[k]);
-  }
-
-  static std::unique_ptr<DeviceQueue> queue_of(int worker) {
-    if (starpu_worker_get_type(worker) != STARPU_OPENCL_WORKER) return nullptr;
-    const int device = starpu_worker_get_devid(worker);
-    cl_context context;
-    cl_device_id id;
-    cl_command_queue queue;
-    starpu_opencl_get_context(device, &context);
-    starpu_opencl_get_device(device, &id);
-    starpu_opencl_get_queue(device, &queue);
-    return make_opencl_queue(context, id, queue);
-  }
-
   void choose_scheduler(starpu_conf& conf, const EngineOptions& options, std::unique_ptr<Scheduler> ours) {
     if (ours) {
       policy_ = std::make_unique<StarpuPolicy>(std::move(ours), options);
@@ -279,6 +271,8 @@ class StarpuEngine final : public Engine {
   std::unique_ptr<StarpuPolicy> policy_;
   Codelet codelet_;
   std::vector<starpu_data_handle_t> handles_;
+  std::vector<std::span<std::byte>> memory_;          // of the handles
+  bool pin_ = false;                                  // there are GPUs
   std::vector<std::unique_ptr<DeviceQueue>> queues_;  // per worker; null for CPU workers
 };
 

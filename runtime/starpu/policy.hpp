@@ -15,6 +15,7 @@ struct Call final : DispatchTask {
   TaskRunner* runner = nullptr;
   int index = 0;
   int n_buffers = 0;
+  int worker = -1;  // where it runs
   starpu_task* task = nullptr;
   std::vector<TaskAccess> list;  // what `accesses` shows
 };

@@ -2,6 +2,7 @@
 // differences.
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,19 +13,26 @@
 #include "runtime/core/philox.hpp"
 #include "runtime/device/opencl.hpp"
 #include "runtime/exec/executor.hpp"
+#include "tests/device/fake_engine.hpp"
 
 namespace tessera {
 namespace {
 
 constexpr double c = 8;  // of the one tolerance, c · sqrt(k) · eps of the storage type
 
-// Where kernels run: the CPU, or a device by its index.
-enum class Backend : uint8_t { cpu, opencl };
+// Where kernels run: the CPU, a device by its index, or the same device through the launches of CUDA.
+enum class Backend : uint8_t { cpu, opencl, cuda };
 
-EngineOptions engine_of(Backend backend) {
-  if (backend == Backend::cpu) return {.engine = "threads", .workers = 2};
+std::unique_ptr<Engine> engine_of(Backend backend) {
+  if (backend == Backend::cpu) return make_engine({.engine = "threads", .workers = 2});
+  if (backend == Backend::cuda) return make_fake_cuda_engine();
   const char* index = std::getenv("TESSERA_TEST_OPENCL");  // of another device than the first
-  return {.engine = "device", .opencl = {index ? std::atoi(index) : 0}};
+  return make_engine({.engine = "device", .opencl = {index ? std::atoi(index) : 0}});
+}
+
+std::string why_not(Backend backend) {
+  if (backend == Backend::opencl && opencl_devices().empty()) return "no OpenCL device";
+  return backend == Backend::cuda ? why_no_fake_cuda() : "";
 }
 
 // Parameters print as op/backend/dtype/case.
@@ -119,7 +127,7 @@ double largest(const HostArray& array) {
 class ConformanceTest : public testing::TestWithParam<Conformance> {
  protected:
   void SetUp() override {
-    if (GetParam().backend == Backend::opencl && opencl_devices().empty()) GTEST_SKIP() << "no OpenCL device";
+    if (const std::string why = why_not(GetParam().backend); !why.empty()) GTEST_SKIP() << why;
     const Case& one = GetParam().the_case;
     for (size_t k = 0; k < one.inputs.size(); ++k) {
       host_.push_back(filled(one.inputs[k], static_cast<uint32_t>(k)));
@@ -130,6 +138,11 @@ class ConformanceTest : public testing::TestWithParam<Conformance> {
     for (const TensorType& type : out_types_) storage_eps_ = std::max(storage_eps_, epsilon_of(type.dtype));
     for (size_t k = 0; k < out_types_.size(); ++k)
       if (int source = one.op->alias(static_cast<int>(k)); source >= 0) in_place_.push_back(source);
+  }
+
+  void TearDown() override {
+    if (GetParam().backend != Backend::cuda) return;
+    EXPECT_THAT(fake_cuda_problems(), testing::IsEmpty());
   }
 
   void build() {
@@ -266,6 +279,8 @@ TEST_P(ConformanceTest, GradientMatchesFiniteDifferences) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cpu, ConformanceTest, testing::ValuesIn(all_cases(Backend::cpu)),
+                         [](const auto& which) { return name_of_case(which.param, which.index); });
+INSTANTIATE_TEST_SUITE_P(Cuda, ConformanceTest, testing::ValuesIn(all_cases(Backend::cuda)),
                          [](const auto& which) { return name_of_case(which.param, which.index); });
 INSTANTIATE_TEST_SUITE_P(Opencl, ConformanceTest, testing::ValuesIn(all_cases(Backend::opencl)),
                          [](const auto& which) { return name_of_case(which.param, which.index); });

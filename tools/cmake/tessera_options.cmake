@@ -3,8 +3,19 @@
 option(TESSERA_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(TESSERA_FUZZ "Build the fuzz targets; needs clang and the tests" OFF)
 option(TESSERA_WERROR "Treat warnings as errors" ${PROJECT_IS_TOP_LEVEL})
-# Both are kept from the environment of the first configuration, where tools/setup/starpu.sh reads them as well.
-set(TESSERA_CUDA "$ENV{TESSERA_CUDA}" CACHE STRING "0: no CUDA although its toolkit is here")
+# What tools/setup/starpu.sh reads as well is kept from the environment of the first configuration: TESSERA_CUDA,
+# TESSERA_MPI and TESSERA_PREFIX.
+foreach(choice CUDA OPENCL MPI)
+  set(TESSERA_${choice} "$ENV{TESSERA_${choice}}" CACHE STRING
+      "AUTO: ${choice} where it is found. ON: an error where it is not. OFF: never")
+  set_property(CACHE TESSERA_${choice} PROPERTY STRINGS AUTO ON OFF)
+  string(TOUPPER "${TESSERA_${choice}}" TESSERA_${choice})
+  if(TESSERA_${choice} STREQUAL "")
+    set(TESSERA_${choice} AUTO)
+  elseif(NOT TESSERA_${choice} STREQUAL AUTO AND NOT TESSERA_${choice} MATCHES "^(ON|OFF|0|1)$")
+    message(FATAL_ERROR "TESSERA_${choice}=${TESSERA_${choice}}: it may be AUTO, ON or OFF")
+  endif()
+endforeach()
 set(TESSERA_PREFIX "$ENV{TESSERA_PREFIX}" CACHE PATH "Where tools/setup/ puts what it builds; empty: the user's data folder")
 set(TESSERA_SANITIZE "" CACHE STRING "Sanitizers to build with: address,undefined or thread")
 
@@ -43,9 +54,13 @@ else()
   add_compile_options($<$<CXX_COMPILER_ID:GNU>:-fno-semantic-interposition>)
 endif()
 
-# Every source in a folder and below belongs to its target; a new file needs no edit here.
+# Every source in a folder and below belongs to its target, except those named by regular expressions; a new file
+# needs no edit here.
 function(tessera_sources target)
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp)
+  foreach(left_out ${ARGN})
+    list(FILTER sources EXCLUDE REGEX ${left_out})
+  endforeach()
   target_sources(${target} PRIVATE ${sources})
 endfunction()
 

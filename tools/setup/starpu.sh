@@ -14,7 +14,8 @@ Without an option: makes sure that StarPU 1.4 can be used, building it if it mus
 
 TESSERA_PREFIX         folder for what is built (default: ${XDG_DATA_HOME:-~/.local/share}/tessera)
 TESSERA_STARPU_SOURCE  folder or tar archive with StarPU's sources, for machines without apt or network
-TESSERA_CUDA=0         build StarPU without CUDA although a toolkit is here
+TESSERA_CUDA=OFF       build StarPU without CUDA although a toolkit is here
+TESSERA_MPI=OFF        do without MPI; it is also done without where there is no mpicc
 END
 }
 
@@ -24,7 +25,7 @@ base=${TESSERA_PREFIX:-${XDG_DATA_HOME:-${HOME:?HOME is not set}/.local/share}/t
 
 # The toolkit's folder, or nothing. StarPU needs nvcc, cuBLAS and cuSPARSE.
 cuda_toolkit() {
-  [ "${TESSERA_CUDA:-1}" != 0 ] || return 0
+  case ${TESSERA_CUDA:-} in 0 | [Oo][Ff][Ff]) return 0 ;; esac
   local nvcc dir
   nvcc=$(command -v nvcc || true)
   for dir in "${CUDA_HOME:-}" "${CUDA_PATH:-}" "${nvcc%/bin/nvcc}" /usr/local/cuda; do
@@ -38,10 +39,17 @@ cuda_toolkit() {
 cuda=$(cuda_toolkit)
 prefix=$base/starpu-1.4-r$recipe${cuda:+-$(basename "$cuda")}
 
-# Whether a StarPU with MPI is here: ours, or one that pkg-config finds and that has CUDA if this machine has it.
+# What a build needs of StarPU.
+parts=(starpu-1.4 starpumpi-1.4)
+case ${TESSERA_MPI:-} in
+  0 | [Oo][Ff][Ff]) parts=(starpu-1.4) ;;
+  '' | [Aa][Uu][Tt][Oo]) command -v mpicc >/dev/null || parts=(starpu-1.4) ;;
+esac
+
+# Whether those are here: ours, or ones that pkg-config finds and that have CUDA if this machine has it.
 usable() {
-  [ ! -e "$prefix/lib/pkgconfig/starpumpi-1.4.pc" ] || return 0
-  pkg-config --exists starpu-1.4 starpumpi-1.4 2>/dev/null || return 1
+  [ ! -e "$prefix/lib/pkgconfig/${parts[-1]}.pc" ] || return 0
+  pkg-config --exists "${parts[@]}" 2>/dev/null || return 1
   [ -z "$cuda" ] || grep -qs '^#define STARPU_USE_CUDA 1' "$(pkg-config --variable=starpu_includedir starpu-1.4)/starpu_config.h"
 }
 

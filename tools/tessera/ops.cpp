@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
 
+#include "runtime/device/cuda.hpp"
+#include "runtime/device/opencl.hpp"
 #include "runtime/graph/op.hpp"
 #include "runtime/plan/kernel.hpp"
 #include "tools/tessera/command.hpp"
@@ -33,10 +35,13 @@ void list_ops(bool json) {
   for (const OpEntry& op : op_table())
     for (DType dtype : {DType::f32, DType::bf16}) {
       const auto on_device = [](const Kernel& k) { return k.gpu != nullptr; };
+      const auto where_built = [&](bool built, std::string_view backend) {
+        return built ? availability(op, dtype, backend, on_device) : fmt::format("built without {}", backend);
+      };
       const std::string cpu =
           availability(op, dtype, "CPU", [](const Kernel& k) { return k.cpu != nullptr; });
-      const std::string opencl = availability(op, dtype, "OpenCL", on_device);
-      const std::string cuda = availability(op, dtype, "CUDA", on_device);
+      const std::string opencl = where_built(built_with_opencl(), "OpenCL");
+      const std::string cuda = where_built(built_with_cuda(), "CUDA");
       if (json)
         print_line(Json{
             {"op", op.name}, {"dtype", name_of(dtype)}, {"cpu", cpu}, {"opencl", opencl}, {"cuda", cuda}});
