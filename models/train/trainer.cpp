@@ -82,7 +82,8 @@ EngineOptions engine_of(const Config& config, const TrainOptions& options) {
           .workers = static_cast<int>(config.run.workers),
           .scheduler = config.run.scheduler,
           .opencl = devices.opencl,
-          .cuda = devices.cuda};
+          .cuda = devices.cuda,
+          .explain = options.explain_placement.string()};
 }
 
 Training::Training(Config config, const TrainOptions& options)

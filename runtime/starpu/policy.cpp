@@ -3,7 +3,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/starpu/policy.hpp"
 
-#include <array>
 #include <chrono>
 #include <climits>
 
@@ -51,14 +50,13 @@ void StarpuPolicy::check() const {
 }
 
 void StarpuPolicy::begin() {
-  std::array<int, n_worker_kinds> count{};
   for (unsigned w = 0; w < starpu_worker_get_count(); ++w) {
     const starpu_worker_archtype type = starpu_worker_get_type(static_cast<int>(w));
     const WorkerKind kind = type == STARPU_CUDA_WORKER     ? WorkerKind::cuda
                             : type == STARPU_OPENCL_WORKER ? WorkerKind::opencl
                                                            : WorkerKind::cpu;
-    workers_.push_back(
-        {kind, count[static_cast<size_t>(kind)]++, static_cast<int>(starpu_worker_get_memory_node(w))});
+    workers_.push_back({kind, starpu_worker_get_devid(static_cast<int>(w)),
+                        static_cast<int>(starpu_worker_get_memory_node(w))});
     one_memory_ = one_memory_ && workers_[w].memory == workers_[0].memory;
   }
   Workplace& place = *this;

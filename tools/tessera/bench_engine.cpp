@@ -112,7 +112,7 @@ void add_bench_engine(CLI::App& bench) {
   auto options = std::make_shared<Options>();
   engine->add_option("--engine", options->engine.engine, "starpu, or threads: in-process")
       ->capture_default_str();
-  engine->add_option("--scheduler", options->schedulers, "StarPU's scheduler; may be repeated")
+  engine->add_option("--scheduler", options->schedulers, "As run.scheduler; may be repeated")
       ->capture_default_str();
   add_workers_option(*engine, options->engine.workers);
   engine->add_option("--pattern", options->patterns, "independent, chain or stencil; may be repeated")

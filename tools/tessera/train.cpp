@@ -18,7 +18,7 @@ namespace tessera {
 namespace {
 
 struct Arguments {
-  std::string config, out, trace;
+  std::string config, out, trace, scheduler, explain;
   std::vector<std::string> set;
   std::string devices;
   bool resume = false, json = false, strict_devices = false;
@@ -53,6 +53,7 @@ TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
   TrainOptions options;
   options.out = arguments.out;
   options.resume = arguments.resume;
+  options.explain_placement = arguments.explain;
   options.strict_devices = arguments.strict_devices;
   const double ceiling = cached_ceiling(static_cast<int>(config.run.workers)).of(config.run.dtype);
   ProgressBar bar({.steps = config.train.steps, .ceiling_gflops = ceiling});
@@ -143,6 +144,14 @@ void add_train(CLI::App& app) {
       "--strict-devices", arguments->strict_devices,
       "Fail where a device kernel does not compile, instead of taking the CPU's with a warning");
   command->add_option("--trace", arguments->trace, "Write the last steps as Perfetto JSON to this file");
+  command->add_option("--scheduler", arguments->scheduler,
+                      "As run.scheduler, which it overrides: a name that `tessera info` lists, or "
+                      "./libmine.so:name from a library of your own");
+  command->add_option(
+      "--explain-placement", arguments->explain,
+      "Write why each task ran where it did, as JSON lines: task, kernel, worker, reason, and "
+      "finish, the seconds in which workers would have been through with it; for policies of "
+      "Tessera's own");
   command->add_flag("--resume", arguments->resume,
                     "Go on from the latest checkpoint in the folder, to the same bits");
   command->add_flag("--json", arguments->json,
