@@ -22,17 +22,42 @@ void cross_entropy_finish_cpu(const TileArgs& args);
 void cross_entropy_count_cpu(const TileArgs& args);
 void cross_entropy_total_cpu(const TileArgs& args);
 void cross_entropy_mean_cpu(const TileArgs& args);
+void cross_entropy_stats_gpu(const TileArgs& args, DeviceQueue& queue);
+void cross_entropy_backward_gpu(const TileArgs& args, DeviceQueue& queue);
+void cross_entropy_merge_gpu(const TileArgs& args, DeviceQueue& queue);
+void cross_entropy_finish_gpu(const TileArgs& args, DeviceQueue& queue);
+void cross_entropy_count_gpu(const TileArgs& args, DeviceQueue& queue);
+void cross_entropy_total_gpu(const TileArgs& args, DeviceQueue& queue);
+void cross_entropy_mean_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel stats_kernel{.name = "cross_entropy", .cpu = cross_entropy_stats_cpu, .light = true};
-const Kernel backward_kernel{
-    .name = "cross_entropy_backward", .cpu = cross_entropy_backward_cpu, .light = true};
-const Kernel merge_kernel{.name = "cross_entropy_merge", .cpu = cross_entropy_merge_cpu, .light = true};
-const Kernel finish_kernel{.name = "cross_entropy_finish", .cpu = cross_entropy_finish_cpu, .light = true};
-const Kernel count_kernel{.name = "cross_entropy_count", .cpu = cross_entropy_count_cpu, .light = true};
-const Kernel total_kernel{.name = "cross_entropy_total", .cpu = cross_entropy_total_cpu, .light = true};
-const Kernel mean_kernel{.name = "cross_entropy_mean", .cpu = cross_entropy_mean_cpu, .light = true};
+const Kernel stats_kernel{
+    .name = "cross_entropy", .cpu = cross_entropy_stats_cpu, .gpu = cross_entropy_stats_gpu, .light = true};
+const Kernel backward_kernel{.name = "cross_entropy_backward",
+                             .cpu = cross_entropy_backward_cpu,
+                             .gpu = cross_entropy_backward_gpu,
+                             .light = true};
+const Kernel merge_kernel{.name = "cross_entropy_merge",
+                          .cpu = cross_entropy_merge_cpu,
+                          .gpu = cross_entropy_merge_gpu,
+                          .light = true};
+const Kernel finish_kernel{.name = "cross_entropy_finish",
+                           .cpu = cross_entropy_finish_cpu,
+                           .gpu = cross_entropy_finish_gpu,
+                           .light = true};
+const Kernel count_kernel{.name = "cross_entropy_count",
+                          .cpu = cross_entropy_count_cpu,
+                          .gpu = cross_entropy_count_gpu,
+                          .light = true};
+const Kernel total_kernel{.name = "cross_entropy_total",
+                          .cpu = cross_entropy_total_cpu,
+                          .gpu = cross_entropy_total_gpu,
+                          .light = true};
+const Kernel mean_kernel{.name = "cross_entropy_mean",
+                         .cpu = cross_entropy_mean_cpu,
+                         .gpu = cross_entropy_mean_gpu,
+                         .light = true};
 
 constexpr double flops_per_logit = 8;  // an exponential is a polynomial of degree five
 

@@ -10,11 +10,16 @@ namespace tessera {
 
 void embedding_cpu(const TileArgs& args);
 void embedding_backward_cpu(const TileArgs& args);
+void embedding_gpu(const TileArgs& args, DeviceQueue& queue);
+void embedding_backward_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel gather_kernel{.name = "embedding", .cpu = embedding_cpu, .light = true};
-const Kernel scatter_kernel{.name = "embedding_backward", .cpu = embedding_backward_cpu, .light = true};
+const Kernel gather_kernel{.name = "embedding", .cpu = embedding_cpu, .gpu = embedding_gpu, .light = true};
+const Kernel scatter_kernel{.name = "embedding_backward",
+                            .cpu = embedding_backward_cpu,
+                            .gpu = embedding_backward_gpu,
+                            .light = true};
 
 void check_ids(std::string_view op, const TensorType& ids) {
   if (ids.shape.rank() != 1 || ids.dtype != DType::i32)

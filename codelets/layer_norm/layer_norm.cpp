@@ -10,12 +10,17 @@ namespace tessera {
 
 void layer_norm_cpu(const TileArgs& args);
 void layer_norm_backward_cpu(const TileArgs& args);
+void layer_norm_gpu(const TileArgs& args, DeviceQueue& queue);
+void layer_norm_backward_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel layer_norm_kernel{.name = "layer_norm", .cpu = layer_norm_cpu, .light = true};
-const Kernel layer_norm_backward_kernel{
-    .name = "layer_norm_backward", .cpu = layer_norm_backward_cpu, .light = true};
+const Kernel layer_norm_kernel{
+    .name = "layer_norm", .cpu = layer_norm_cpu, .gpu = layer_norm_gpu, .light = true};
+const Kernel layer_norm_backward_kernel{.name = "layer_norm_backward",
+                                        .cpu = layer_norm_backward_cpu,
+                                        .gpu = layer_norm_backward_gpu,
+                                        .light = true};
 
 // Mean and 1 / √(variance + eps) of every row: [rows, 2].
 TensorType statistics_of(const TensorType& x) { return {Shape{x.shape[0], 2}, DType::f32}; }

@@ -10,12 +10,14 @@ namespace tessera {
 
 void rms_norm_cpu(const TileArgs& args);
 void rms_norm_backward_cpu(const TileArgs& args);
+void rms_norm_gpu(const TileArgs& args, DeviceQueue& queue);
+void rms_norm_backward_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
-const Kernel rms_norm_kernel{.name = "rms_norm", .cpu = rms_norm_cpu, .light = true};
+const Kernel rms_norm_kernel{.name = "rms_norm", .cpu = rms_norm_cpu, .gpu = rms_norm_gpu, .light = true};
 const Kernel rms_norm_backward_kernel{
-    .name = "rms_norm_backward", .cpu = rms_norm_backward_cpu, .light = true};
+    .name = "rms_norm_backward", .cpu = rms_norm_backward_cpu, .gpu = rms_norm_backward_gpu, .light = true};
 
 // Inputs x, gamma, statistics, d_y; outputs d_x, d_gamma.
 struct RmsNormBackward final : Op {

@@ -13,7 +13,7 @@
 namespace tessera {
 namespace {
 
-const Kernel sample_kernel{.name = "sample", .cpu = sample_cpu};
+const Kernel sample_kernel{.name = "sample", .cpu = sample_cpu, .gpu = sample_gpu};
 
 Case sample_case(DType t, std::string name, int64_t rows, int64_t vocab, std::vector<double> params,
                  std::string tiling) {

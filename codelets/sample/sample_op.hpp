@@ -19,5 +19,6 @@ struct Sample final : Op {
 };
 
 void sample_cpu(const TileArgs& args);
+void sample_gpu(const TileArgs& args, DeviceQueue& queue);
 
 }  // namespace tessera
