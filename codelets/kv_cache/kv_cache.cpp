@@ -10,10 +10,15 @@
 #include "runtime/plan/lowering.hpp"
 
 namespace tessera {
+
+void kv_append_gpu(const TileArgs& args, DeviceQueue& queue);
+void paged_attention_gpu(const TileArgs& args, DeviceQueue& queue);
+
 namespace {
 
-const Kernel kv_append_kernel{.name = "kv_append", .cpu = kv_append_cpu};
-const Kernel paged_attention_kernel{.name = "paged_attention", .cpu = paged_attention_cpu};
+const Kernel kv_append_kernel{.name = "kv_append", .cpu = kv_append_cpu, .gpu = kv_append_gpu};
+const Kernel paged_attention_kernel{
+    .name = "paged_attention", .cpu = paged_attention_cpu, .gpu = paged_attention_gpu};
 
 }  // namespace
 

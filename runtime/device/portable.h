@@ -137,6 +137,7 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
 #define STORE(T, p, i, x) PASTE(store, T)(p, i, x)
 #define LOAD4(T, p, i) PASTE(load4, T)(p, i)
 #define STORE4(T, p, i, x) PASTE(store4, T)(p, i, x)
+#define LOAD8(T, p, i) PASTE(load8, T)(p, i)  // of any eight neighbours
 
 // Before a loop of constant length.
 #define UNROLL _Pragma("unroll")
@@ -180,7 +181,11 @@ FN float group_max(float x, LOCAL_ARG float* part) {
 #ifdef __OPENCL_VERSION__
 #define SPLAT8(x) ((float8)(x))
 FN float8 load8_local(LOCAL_ARG const float* p) { return vload8(0, p); }
-FN float8 load8_f32(GLOBAL const float* p, long i) { return vload8(0, p + i); }
+FN float8 load8_f32(GLOBAL const f32* p, long i) { return vload8(0, p + i); }
+FN float8 load8_bf16(GLOBAL const bf16* p, long i) {
+  return as_float8(convert_uint8(vload8(0, p + i)) << 16);
+}
+FN float8 load8_f16(GLOBAL const f16* p, long i) { return vload_half8(0, (GLOBAL const half*)(p + i)); }
 FN void store8_local(LOCAL_ARG float* p, float8 x) { vstore8(x, 0, p); }
 FN void unpack8(float* to, float8 x) { vstore8(x, 0, to); }
 FN float8 lanes8(float first) { return first + (float8)(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f); }
