@@ -112,22 +112,22 @@ KERNEL GROUP_SIZE(1, 1) matmul_panels(GLOBAL const TA* a, GLOBAL const TB* b, GL
         LOCAL_ARG V* sum = (LOCAL_ARG V*)(sums + i * TN + j * MR);
         LOCAL_ARG const V* columns = (LOCAL_ARG const V*)(panels + j * TK);
         V x[MR][NV];
-#pragma unroll
+UNROLL
         for (int r = 0; r < MR; ++r)
-#pragma unroll
+UNROLL
           for (int v = 0; v < NV; ++v) x[r][v] = k0 > 0 ? sum[r * NV + v] : (V)(0);
         for (int l = 0; l < depth; ++l) {
-#pragma unroll
+UNROLL
           for (int r = 0; r < MR; ++r) {
             const V left = (V)(block[A_AT(i + r, l)]);
-#pragma unroll
+UNROLL
             for (int v = 0; v < NV; ++v) x[r][v] = left * columns[l * NV + v] + x[r][v];
           }
         }
         if (k0 + TK >= k && i + MR <= height && j + NR <= width) {
-#pragma unroll
+UNROLL
           for (int r = 0; r < MR; ++r)
-#pragma unroll
+UNROLL
             for (int v = 0; v < NV; ++v) {
               const int row = i0 + i + r, col = j0 + j + 16 * v;
               V y = x[r][v];
@@ -137,9 +137,9 @@ KERNEL GROUP_SIZE(1, 1) matmul_panels(GLOBAL const TA* a, GLOBAL const TB* b, GL
             }
           continue;
         }
-#pragma unroll
+UNROLL
         for (int r = 0; r < MR; ++r)
-#pragma unroll
+UNROLL
           for (int v = 0; v < NV; ++v) sum[r * NV + v] = x[r][v];
         if (k0 + TK < k) continue;
         for (int r = 0; r < min(MR, height - i); ++r)
@@ -196,32 +196,32 @@ KERNEL GROUP_SIZE(ITEMS_ACROSS, ITEMS_DOWN)
   LOCAL float b_tile[TK * B_PITCH];
   const int i0 = GROUP(1) * TM, j0 = GROUP(0) * TN, i1 = 4 * ITEM(1), j1 = 4 * ITEM(0);
   float x[MR][NR];
-#pragma unroll
+UNROLL
   for (int r = 0; r < MR; ++r)
-#pragma unroll
+UNROLL
     for (int v = 0; v < NR; ++v) x[r][v] = 0;
   for (int k0 = 0; k0 < k; k0 += TK) {
     fetch_a(a_tile, a, lda, i0, k0, m, k);
     fetch_b(b_tile, b, ldb, j0, k0, n, k);
     BARRIER();
-#pragma unroll 4
+UNROLL
     for (int l = 0; l < TK; ++l) {
       float left[MR], right[NR];
-#pragma unroll
+UNROLL
       for (int r = 0; r < MR; ++r) left[r] = a_tile[l * A_PITCH + r / 4 * (4 * ITEMS_DOWN) + i1 + r % 4];
-#pragma unroll
+UNROLL
       for (int v = 0; v < NR; ++v) right[v] = b_tile[l * B_PITCH + v / 4 * (4 * ITEMS_ACROSS) + j1 + v % 4];
-#pragma unroll
+UNROLL
       for (int r = 0; r < MR; ++r)
-#pragma unroll
+UNROLL
         for (int v = 0; v < NR; ++v) x[r][v] = left[r] * right[v] + x[r][v];
     }
     BARRIER();
   }
-#pragma unroll
+UNROLL
   for (int r = 0; r < MR; ++r) {
     const int row = i0 + r / 4 * (4 * ITEMS_DOWN) + i1 + r % 4;
-#pragma unroll
+UNROLL
     for (int v = 0; v < NR; v += 4) {
       const int col = j0 + v / 4 * (4 * ITEMS_ACROSS) + j1;
       if (row >= m || col >= n) continue;
@@ -232,7 +232,7 @@ KERNEL GROUP_SIZE(ITEMS_ACROSS, ITEMS_DOWN)
         STORE4(TC, c, (long)row * ldc + col, y);
         continue;
       }
-#pragma unroll
+UNROLL
       for (int l = 0; l < 4; ++l)
         if (col + l < n)
           STORE(TC, c, (long)row * ldc + col + l, x[r][v + l] + BIAS_AT(col + l) + D_AT(row, col + l));

@@ -1,5 +1,4 @@
-// matmul on devices: the vendor's library where there is one, else the form of our kernel that suits the
-// device.
+// matmul on devices: the vendor's library where there is one, else our kernel in sizes that suit the device.
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/matmul/matmul_gpu.hpp"
 
@@ -12,41 +11,67 @@ constexpr int has_bias = 1, has_addend = 2;  // as the kernels number them
 
 int64_t count(int64_t size, int64_t each) { return (size + each - 1) / each; }
 
+// Fewer rows than TM where groups would be too few to keep a CPU's cores busy.
+int64_t rows_of_group(const Gemm& g, const MatmulSizes& sizes, const DeviceTraits& device) {
+  const int64_t wanted = 2 * device.compute_units, across = count(g.n, sizes.tn);
+  int64_t rows = sizes.tm;
+  while (rows > 4 * sizes.mr && across * count(g.m, rows) < wanted)
+    rows = count(rows / 2, sizes.mr) * sizes.mr;
+  return rows;
+}
+
+// What is there already is added by the library; a residual is copied there first.
+bool library_matmul(const TileArgs& args, const Gemm& shape, const GemmOperands& operands,
+                    DeviceQueue& queue) {
+  const bool bias = args.params[1], residual = args.params[2];
+  if (!residual) return queue.library_gemm(shape, operands);
+  if (queue.api() == DeviceApi::opencl) return false;  // has none, so that the copy would be for nothing
+  Gemm sum = shape;
+  sum.accumulate = true;
+  const std::array<TileView, 2> copied{args[bias ? 3 : 2], args[args.count() - 1]};
+  kernel_named("cast").gpu({.tiles = copied}, queue);
+  return queue.library_gemm(sum, operands);
+}
+
 }  // namespace
 
 void device_matmul(DeviceQueue& queue, const Gemm& g, const GemmOperands& with, const Addend& addend,
-                   DeviceMatmul form) {
-  const bool panels = form == DeviceMatmul::panels;
+                   const MatmulSizes& sizes) {
   const int transposes = g.transpose_a + 2 * g.transpose_b;
-  const int tm = 64, tn = 64, tk = panels ? 128 : 16, mr = panels ? 8 : 4, nr = panels ? 32 : 4;
-  const DType added = addend.data ? addend.dtype : DType::f32;
   const DeviceKernel kernel{"matmul",
-                            panels ? "matmul_panels" : "matmul_tiles",
+                            sizes.panels() ? "matmul_panels" : "matmul_tiles",
                             {{"TA", g.a},
                              {"TB", g.b},
                              {"TC", g.c},
-                             {"TD", added},
+                             {"TD", addend.data ? addend.dtype : g.c},
                              {"TRANSPOSES", transposes},
-                             {"TM", tm},
-                             {"TN", tn},
-                             {"TK", tk},
-                             {"MR", mr},
-                             {"NR", nr}}};
+                             {"TM", sizes.tm},
+                             {"TN", sizes.tn},
+                             {"TK", sizes.tk},
+                             {"MR", sizes.mr},
+                             {"NR", sizes.nr}}};
+  const int64_t rows = sizes.panels() ? rows_of_group(g, sizes, queue.traits()) : sizes.tm;
+  Grid grid{.groups = {count(g.n, sizes.tn), count(g.m, rows), 1}, .items = {1, 1}};
+  if (!sizes.panels()) grid.items = {sizes.tn / sizes.nr, sizes.tm / sizes.mr};
   const auto whole = [](int64_t x) { return static_cast<int32_t>(x); };
   const int32_t has = (g.bias ? has_bias : 0) + (addend.data ? has_addend : 0);
-  const void* bias =
-      g.bias ? static_cast<const void*>(with.bias) : with.a;  // what is not read must still be memory
+  const void* bias = g.bias ? with.bias : with.a;  // what is not read must still be memory
   const void* d = addend.data ? addend.data : with.a;
-  if (!panels) {
-    const Grid grid{.groups = {count(g.n, tn), count(g.m, tm), 1}, .items = {tn / nr, tm / mr}};
-    return queue.launch(kernel, grid, with.a, with.b, static_cast<const void*>(with.c), bias, d, has,
-                        whole(g.m), whole(g.n), whole(g.k), whole(g.lda), whole(g.ldb), whole(g.ldc),
-                        whole(addend.ld));
-  }
-  const Grid grid{.groups = {count(g.n, tn), count(g.m, tm), 1}, .items = {1, 1}};
-  queue.launch(kernel, grid, with.a, with.b, static_cast<const void*>(with.c), bias, d, has, whole(g.m),
-               whole(g.n), whole(g.k), whole(g.lda), whole(g.ldb), whole(g.ldc), whole(addend.ld),
-               static_cast<int32_t>(tm));
+  const std::array<LaunchArg, 14> arguments{with.a,
+                                            with.b,
+                                            static_cast<const void*>(with.c),
+                                            bias,
+                                            d,
+                                            has,
+                                            whole(g.m),
+                                            whole(g.n),
+                                            whole(g.k),
+                                            whole(g.lda),
+                                            whole(g.ldb),
+                                            whole(g.ldc),
+                                            whole(addend.ld),
+                                            whole(rows)};
+  queue.launch_kernel(kernel, grid, std::span(arguments).first(sizes.panels() ? 14 : 13));
 }
 
 // params: overwrite, bias, residual, transposes (1: A, 2: B)
@@ -69,11 +94,11 @@ void matmul_gpu(const TileArgs& args, DeviceQueue& queue) {
                    .bias = bias};
   const GemmOperands operands{
       .a = a.data, .b = b.data, .c = c.data, .bias = bias ? args[2].as<const float>() : nullptr};
-  if (!residual && queue.library_gemm(shape, operands)) return;
+  if (library_matmul(args, shape, operands, queue)) return;
   Addend addend;
-  if (residual) addend = {args[bias ? 3 : 2].data, args[bias ? 3 : 2].dtype, c.cols};
   if (!first) addend = {c.data, c.dtype, c.cols};
-  device_matmul(queue, shape, operands, addend, queue.is_cpu() ? DeviceMatmul::panels : DeviceMatmul::tiles);
+  if (residual) addend = {args[bias ? 3 : 2].data, args[bias ? 3 : 2].dtype, c.cols};
+  device_matmul(queue, shape, operands, addend, tuned_matmul(queue, a.dtype));
 }
 
 }  // namespace tessera

@@ -63,6 +63,7 @@ OpenclDevice describe(cl_device_id device) {
           .platform = name,
           .driver = info_text(device, CL_DRIVER_VERSION),
           .memory_bytes = static_cast<int64_t>(info_value<cl_ulong>(device, CL_DEVICE_GLOBAL_MEM_SIZE)),
+          .local_bytes = static_cast<int64_t>(info_value<cl_ulong>(device, CL_DEVICE_LOCAL_MEM_SIZE)),
           .compute_units = static_cast<int>(info_value<cl_uint>(device, CL_DEVICE_MAX_COMPUTE_UNITS)),
           .is_cpu = (info_value<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_CPU) != 0};
 }
@@ -85,7 +86,10 @@ class OpenclQueue final : public DeviceQueue {
 
   DeviceApi api() const override { return DeviceApi::opencl; }
   std::string device_name() const override { return described_.name; }
-  bool is_cpu() const override { return described_.is_cpu; }
+  DeviceTraits traits() const override {
+    return {described_.is_cpu, described_.compute_units, described_.local_bytes};
+  }
+  void* native() const override { return queue_; }
 
   void launch_kernel(const DeviceKernel& what, const Grid& grid, std::span<const LaunchArg> args) override {
     cl_kernel kernel = compiled(what);

@@ -13,7 +13,7 @@ namespace tessera {
 
 struct OpenclDevice {
   std::string name, platform, driver;
-  int64_t memory_bytes = 0;
+  int64_t memory_bytes = 0, local_bytes = 0;
   int compute_units = 0;
   bool is_cpu = false;
 };

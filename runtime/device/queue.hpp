@@ -103,6 +103,13 @@ struct Region {
   int64_t offset = 0, pitch = 0;
 };
 
+// What launches choose kernels and the sizes of groups by; never the shape of a sum.
+struct DeviceTraits {
+  bool is_cpu = false;  // an OpenCL device that is one
+  int compute_units = 1;
+  int64_t local_bytes = 32 << 10;  // what a group may have
+};
+
 // In-order work of one device worker. Addresses are the device's own (CUDA pointers, OpenCL memory objects),
 // so offsets into them are arguments of kernels. Nothing here waits for the device, except where it says so.
 class DeviceQueue {
@@ -110,7 +117,8 @@ class DeviceQueue {
   virtual ~DeviceQueue() = default;
   virtual DeviceApi api() const = 0;
   virtual std::string device_name() const = 0;
-  virtual bool is_cpu() const { return false; }  // an OpenCL device that is one
+  virtual DeviceTraits traits() const { return {}; }
+  virtual void* native() const { return nullptr; }  // the cl_command_queue or cudaStream_t, for libraries
 
   template <class... Args>
   void launch(const DeviceKernel& kernel, const Grid& grid, const Args&... args) {
