@@ -23,7 +23,10 @@ class SmallPlan {
   };
   int task(const Options& options) {
     const int index = static_cast<int>(plan.tasks.size());
-    Stage stage{.kernel = &some_kernel, .flops = options.seconds, .label = std::to_string(index)};
+    Stage stage;
+    stage.kernel = &some_kernel;
+    stage.flops = options.seconds;
+    stage.label = std::to_string(index);
     plan.tiles.push_back({.rows = options.bytes / 4, .buffer = index});
     plan.buffers.push_back({.bytes = options.bytes, .tile = index});
     for (int before : options.after) stage.accesses.push_back(read(before));
