@@ -58,7 +58,7 @@ typedef unsigned long long ulong;
 #define ITEMS(d) ((int)((d) == 0 ? blockDim.x : blockDim.y))
 #define BARRIER() __syncthreads()
 #define GLOBAL_BARRIER() __syncthreads()
-#define GROUP_SIZE(x, y) __launch_bounds__((x) * (y))
+#define GROUP_SIZE(x, y) __launch_bounds__((x) * (y), 1)  // one group on a multiprocessor may do: no spilling
 #define F4(a, b, c, d) make_float4(a, b, c, d)
 #define BITS_TO_FLOAT(x) __uint_as_float(x)
 #define FLOAT_TO_BITS(x) __float_as_uint(x)
