@@ -11,6 +11,7 @@ void add_bench(CLI::App& app) {
       "Examples:\n  tessera bench ceiling\n  tessera bench engine --scheduler lws\n"
       "Other work on the machine disturbs every figure: look at `uptime` first.");
   add_bench_ceiling(*bench);
+  add_bench_device(*bench);
   add_bench_engine(*bench);
   add_bench_step(*bench);
 }

@@ -18,6 +18,7 @@ void add_bench(CLI::App& app);
 void add_bench_step(CLI::App& bench);
 
 void add_bench_ceiling(CLI::App& bench);
+void add_bench_device(CLI::App& bench);
 void add_bench_engine(CLI::App& bench);
 
 // --workers N, from 1 to the cores there are; untouched where it is not given.
