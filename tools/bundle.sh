@@ -23,7 +23,7 @@ END
 most_mib=40
 newest_glibc=2.36
 glibc='ld-linux-x86-64|lib(c|m|dl|rt|pthread|resolv|util|anl|mvec|nss_[a-z]+|BrokenLocale|thread_db)'
-cuda='lib(cu|nv|nccl)[A-Za-z0-9-]*'
+cuda='lib(cuda|cudart|cublas|cublasLt|cusparse|cusolver|cudnn|cufft|curand|nvrtc|nvJitLink)'
 gcc='lib(stdc\+\+|gcc_s)'
 
 # The libraries that programs load, as "NAME PATH".
@@ -45,18 +45,18 @@ pack_libraries() {
   local name path
   while read -r name path; do
     [ "$path" != not ] || die "$name is not found on this machine"
-    rpath="\$ORIGIN:\$ORIGIN/starpu" copy "$path" "$root/lib" "$name"
+    rpath="\$ORIGIN:\$ORIGIN/starpu" copy "$path" "$tree/lib" "$name"
   done < <(libraries "${programs[@]}" build/libtessera.so "$1"/lib/libstarpu*.so | named "$glibc|$cuda|$gcc|libstarpu.*" -v)
   while read -r name path; do
     path=$(readlink -f "$path")
-    rpath="\$ORIGIN" copy "$path" "$root/lib/gcc"
-    [ "$(basename "$path")" = "$name" ] || ln -s "$(basename "$path")" "$root/lib/gcc/$name"
+    rpath="\$ORIGIN" copy "$path" "$tree/lib/gcc"
+    [ "$(basename "$path")" = "$name" ] || ln -s "$(basename "$path")" "$tree/lib/gcc/$name"
   done < <(libraries "${programs[@]}" | named "$gcc")
-  ln -s libtessera.so.* "$root/lib/libtessera.so" 2>/dev/null || true
+  ln -s "$(basename "$tree"/lib/libtessera.so.*)" "$tree/lib/libtessera.so"
 }
 
-# What structures depend on, which both builds must have alike.
-limits() { grep -hE '^#define STARPU_(N?MAX[A-Z_]*|[A-Z_]*MAXIMPLEMENTATIONS) ' "$1"/include/starpu/1.4/starpu_config.h; }
+# What StarPU's structures depend on, and both builds must have alike.
+limits() { grep -hE '^#define STARPU_(N?MAX(NODES|NUMANODES|WORKERS|BUFS|_SCHED_CTXS)|MAXIMPLEMENTATIONS) ' "$1"/include/starpu/1.4/starpu_config.h; }
 
 pack_starpu() {
   local with=$1 without=$1 library
@@ -73,19 +73,19 @@ pack_starpu() {
     say "this build's StarPU is without CUDA, and so is the bundle"
   fi
   while read -r library _; do
-    rpath="\$ORIGIN:\$ORIGIN/.." copy "$without/lib/$library" "$root/lib/starpu"
-    [ "$with" = "$without" ] || rpath="\$ORIGIN:\$ORIGIN/.." copy "$with/lib/$library" "$root/lib/starpu-cuda"
+    rpath="\$ORIGIN:\$ORIGIN/.." copy "$without/lib/$library" "$tree/lib/starpu"
+    [ "$with" = "$without" ] || rpath="\$ORIGIN:\$ORIGIN/.." copy "$with/lib/$library" "$tree/lib/starpu-cuda"
   done < <(libraries "${programs[@]}" | named 'libstarpu.*')
-  [ ! -e "$work/needs" ] || mv "$work/needs" "$root/lib/starpu-cuda/needs"
+  [ ! -e "$work/needs" ] || mv "$work/needs" "$tree/lib/starpu-cuda/needs"
 }
 
 # Everything must be found in the bundle, or be glibc's and old enough.
 examine() {
   local strange newest
-  strange=$(LD_LIBRARY_PATH=$root/lib/starpu:$root/lib/gcc libraries "$root"/bin/* "$root"/tests/*_tests |
-    named "$glibc" -v | grep -v " $root/" || true)
+  strange=$(LD_LIBRARY_PATH=$tree/lib/starpu:$tree/lib/gcc libraries "$tree"/bin/* "$tree"/tests/*_tests |
+    named "$glibc" -v | grep -v " $tree/" || true)
   [ -z "$strange" ] || die "the bundle lacks $strange"
-  newest=$(find "$root" -type f \( -name '*.so*' -o -perm -u+x \) -exec objdump -T {} + 2>/dev/null |
+  newest=$(find "$tree"/bin "$tree"/lib "$tree"/tests -type f \( -name '*.so*' -o -name '*_tests' -o -name tessera \) -exec objdump -T {} + |
     grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)
   newest=${newest#GLIBC_}
   [ "$(printf '%s\n' "$newest" "$newest_glibc" | sort -V | tail -n 1)" = "$newest_glibc" ] ||
@@ -100,21 +100,21 @@ pack() {
   install_packages patchelf binutils xz-utils
   work=$(mktemp -d)
   trap 'rm -rf "$work"' EXIT
-  root=$work/$(basename "$out" .tar.xz)
+  tree=$work/$(basename "$out" .tar.xz)
   programs=(build/tessera build/tests/*_tests)
   starpu=$(libraries build/libtessera.so | awk '$1 ~ /^libstarpu-1.4/ { print $2 }')
   starpu=$(cd "$(dirname "$(dirname "$starpu")")" && pwd)
   say "packing, with StarPU of $starpu"
   rpath="\$ORIGIN/../lib:\$ORIGIN/../lib/starpu"
-  copy build/tessera "$root/bin"
-  for program in build/tests/*_tests build/tests/lib*.so; do copy "$program" "$root/tests"; done
+  copy build/tessera "$tree/bin"
+  for program in build/tests/*_tests build/tests/lib*.so; do copy "$program" "$tree/tests"; done
   pack_libraries "$starpu"
   pack_starpu "$starpu"
-  cp tools/bundle/run tools/bundle/tessera tools/bundle/README.md LICENSE "$root"
-  cp --parents -r examples tests/goldens tests/models/*.py tools/gpu_check* tools/setup/report.sh "$root"
+  cp tools/bundle/run tools/bundle/tessera tools/bundle/README.md LICENSE "$tree"
+  cp --parents -r examples tests/goldens tests/models/*.py tools/gpu_check* tools/setup/report.sh "$tree"
   examine
   mkdir -p "$(dirname "$out")"
-  tar -C "$work" --sort=name --owner=0 --group=0 -cf - "$(basename "$root")" | xz -T0 -9 >"$out.part"
+  tar -C "$work" --sort=name --owner=0 --group=0 -cf - "$(basename "$tree")" | xz -T0 -9 >"$out.part"
   mv "$out.part" "$out"
   local mib=$((($(stat -c %s "$out") + (1 << 20) - 1) >> 20))
   [ "$mib" -le $most_mib ] || die "$out has $mib MiB, more than $most_mib"
