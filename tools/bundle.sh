@@ -46,7 +46,7 @@ pack_libraries() {
   while read -r name path; do
     [ "$path" != not ] || die "$name is not found on this machine"
     rpath="\$ORIGIN:\$ORIGIN/starpu" copy "$path" "$tree/lib" "$name"
-  done < <(libraries "${programs[@]}" build/libtessera.so "$1"/lib/libstarpu*.so | named "$glibc|$cuda|$gcc|libstarpu.*" -v)
+  done < <(libraries "${programs[@]}" | named "$glibc|$cuda|$gcc|libstarpu.*" -v)
   while read -r name path; do
     path=$(readlink -f "$path")
     rpath="\$ORIGIN" copy "$path" "$tree/lib/gcc"
@@ -108,7 +108,7 @@ pack() {
   rpath="\$ORIGIN/../lib:\$ORIGIN/../lib/starpu"
   copy build/tessera "$tree/bin"
   for program in build/tests/*_tests build/tests/lib*.so; do copy "$program" "$tree/tests"; done
-  pack_libraries "$starpu"
+  pack_libraries
   pack_starpu "$starpu"
   cp tools/bundle/run tools/bundle/tessera tools/bundle/README.md LICENSE "$tree"
   cp --parents -r examples tests/goldens tests/models/*.py tools/gpu_check* tools/setup/report.sh "$tree"

@@ -20,6 +20,7 @@ usage: tools/gpu_check.sh [--dry-run] {conformance | sanitizer | mixed | speed |
 Each stage writes its table as it goes, to DIR/STAGE.md (default: out/gpu_check), and ends with 0 where all of it is
 well. --dry-run prints the commands only, and needs no GPU.
 
+TESSERA_BUILD         the folder of the build, in a tree (default: build)
 TESSERA_PEERS_PYTHON  the Python with torch (default: python3)
 TESSERA_CHECK_DEVICE  another device than cuda:0; with opencl:0 the stages can be rehearsed where there is no GPU
 TESSERA_PEAK_TFLOPS   the GPU's dense bf16 peak, for MFU, where it is none of H100, H200, A100 and L40S
@@ -43,8 +44,9 @@ done
 if [ -x run ]; then
   run=(./run) tessera=(./tessera) tests=tests
 else
-  run=() tessera=(build/tessera) tests=build/tests
-  [ -n "$dry" ] || [ -x build/tests/codelets_tests ] || die "neither a bundle nor a tree built with tests (tools/bootstrap.sh test) is here"
+  build=${TESSERA_BUILD:-build}
+  run=() tessera=("$build/tessera") tests=$build/tests
+  [ -n "$dry" ] || [ -x "$tests/codelets_tests" ] || die "neither a bundle nor a tree built with tests (tools/bootstrap.sh test) is here"
 fi
 device=${TESSERA_CHECK_DEVICE:-cuda:0}
 gpu=cpu:1,$device # a run needs a core at least
@@ -113,7 +115,7 @@ conformance() {
   local began=$SECONDS
   for ((shard = 0; shard < shards; ++shard)); do
     step 330 "cases-$shard" env TESSERA_TEST_CUDA=$which GTEST_TOTAL_SHARDS=$shards GTEST_SHARD_INDEX=$shard \
-      "${run[@]}" $tests/codelets_tests --gtest_filter='Cuda/*' &
+      "${run[@]}" "$tests/codelets_tests" --gtest_filter='Cuda/*' &
     pids+=($!) logs+=("$out/logs/$stage-cases-$shard.txt")
   done
   local worst=0
@@ -130,7 +132,7 @@ conformance() {
   note $worst
   row "ops on the GPU (\`codelets_tests\`)" "$(result $worst)" $passed $skipped $wrong $((SECONDS - began))
   began=$SECONDS code=0
-  step 120 nvrtc "${run[@]}" $tests/device_tests --gtest_filter='*Nvrtc*' || code=$?
+  step 120 nvrtc "${run[@]}" "$tests/device_tests" --gtest_filter='*Nvrtc*' || code=$?
   note $code
   row "kernels compiled for sm_80 and sm_90" "$(result $code)" "" "" "" $((SECONDS - began))
   began=$SECONDS code=0
@@ -152,7 +154,7 @@ sanitizer() {
     code=0
     # A twentieth of the cases, dealt in turn, so that every op is among them.
     step 112 $tool env TESSERA_TEST_CUDA=$which GTEST_TOTAL_SHARDS=20 GTEST_SHARD_INDEX=0 "${run[@]}" "${found:-compute-sanitizer}" \
-      --tool $tool --error-exitcode 3 $tests/codelets_tests --gtest_filter='Cuda/*' || code=$?
+      --tool $tool --error-exitcode 3 "$tests/codelets_tests" --gtest_filter='Cuda/*' || code=$?
     [ -z "$dry" ] || continue
     errors=$(sed -nE 's/.*(ERROR|RACECHECK) SUMMARY: ([0-9]+).*/\2/p' "$log" | tail -n 1)
     if [ -z "$errors" ] && [ $code != 124 ] && [ $code != 137 ]; then
