@@ -26,7 +26,9 @@ TEST(BenchStep, CountsFlopsAsThePeersDo) {
 
 TEST(BenchStep, ReportsTheMedianStep) {
   Session session({.engine = "threads", .workers = 1});
-  Executor executor(session, engine_plan(EnginePattern::chain, 20, 100'000), {.record = true});
+  Executor executor(session,
+                    engine_plan({.pattern = EnginePattern::chain, .tasks = 20, .nanoseconds = 100'000}),
+                    {.record = true});
   int started = 0;
   const StepReport report = measure_step(step_shape_named("chargpt"), DType::f32, 100,
                                          {.executor = executor,

@@ -5,43 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 
-#include "runtime/core/error.hpp"
-#include "runtime/core/text.hpp"
 #include "tools/tessera/plan_report.hpp"
 
 namespace tessera {
-namespace {
-
-constexpr std::array<StepShape, 4> shapes{{
-    {"chargpt", "gpt", 4, 4, 4, 128, 512, 65, 64, 12},
-    {"llama17m", "llama", 4, 8, 8, 512, 1408, 4096, 256, 4},
-    {"gpt30m", "gpt", 6, 8, 8, 512, 2048, 8192, 256, 8},
-    {"gpt2", "gpt", 12, 12, 12, 768, 3072, 50257, 512, 2},
-}};
-
-}  // namespace
-
-double StepShape::flops() const {
-  const int64_t ffn_matrices = kind == "llama" ? 3 : 2;
-  const int64_t parameters = layers * (4 * width * width + ffn_matrices * width * ffn) + vocab * width;
-  return 6.0 * static_cast<double>(parameters) * static_cast<double>(tokens()) +
-         6.0 * static_cast<double>(layers * batch * seq * seq * width);
-}
-
-std::span<const StepShape> step_shapes() { return shapes; }
-
-const StepShape& step_shape_named(std::string_view name) {
-  std::vector<std::string_view> known;
-  for (const StepShape& shape : shapes) {
-    if (shape.name == name) return shape;
-    known.push_back(shape.name);
-  }
-  throw error("shape {} is not known{}", shown(name), suggestion(name, known));
-}
-
 StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflops, const StepRun& run) {
   using Clock = std::chrono::steady_clock;
   for (int step = 0; step < run.warmup; ++step) run.start().wait();

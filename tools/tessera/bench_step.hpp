@@ -3,30 +3,14 @@
 #pragma once
 
 #include <functional>
-#include <span>
 #include <string>
-#include <string_view>
 
 #include "runtime/exec/executor.hpp"
 #include "runtime/trace/trace.hpp"
 #include "tools/tessera/output.hpp"
+#include "tools/tessera/shapes.hpp"
 
 namespace tessera {
-
-// The models that peers are compared on.
-struct StepShape {
-  std::string_view name;
-  std::string_view kind;  // "gpt": GPT-2, tied head; "llama": untied
-  int64_t layers, heads, kv_heads, width, ffn, vocab, seq, batch;
-
-  int64_t tokens() const { return batch * seq; }
-  // 6 · parameters in matrices · tokens, without embeddings that are only looked up, and 12 · layers · batch
-  // · seq² · width for attention, halved since it is causal.
-  double flops() const;
-};
-
-std::span<const StepShape> step_shapes();
-const StepShape& step_shape_named(std::string_view name);  // throws Error on an unknown name
 
 struct StepRun {
   Executor& executor;                     // made with `record`

@@ -3,7 +3,6 @@
 #include "models/train/plans.hpp"
 #include "models/train/training_graph.hpp"
 #include "runtime/core/machine.hpp"
-#include "runtime/core/philox.hpp"
 #include "tools/tessera/bench_step.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
@@ -18,36 +17,12 @@ struct Arguments {
 };
 
 Config config_of(const StepShape& shape, const Arguments& arguments) {
-  Config config;
-  config.model = default_model(shape.kind == "llama" ? ModelKind::llama : ModelKind::gpt2);
-  config.model.layers = shape.layers;
-  config.model.heads = shape.heads;
-  config.model.kv_heads = shape.kv_heads;
-  config.model.width = shape.width;
-  config.model.ffn = shape.ffn;
-  config.model.vocab = shape.vocab;
-  config.model.seq = shape.seq;
-  config.train.batch = shape.batch;
-  config.train.lr = 3e-4;
-  config.train.clip = 0;  // as the peers' script
+  Config config = config_of(shape, dtype_named(arguments.dtype));
   config.train.recompute = arguments.recompute == "block"       ? Recompute::block
                            : arguments.recompute == "attention" ? Recompute::attention
                                                                 : Recompute::none;
-  config.run.dtype = dtype_named(arguments.dtype);
   config.run.tiling = arguments.tiling;
   return config;
-}
-
-Batch random_batch(const StepShape& shape) {
-  Batch batch(shape.tokens());
-  for (int64_t row = 0; row < shape.tokens(); ++row) {
-    const auto draw = philox({static_cast<uint32_t>(row), 0, 0, 0}, philox_key(0));
-    const auto below = [&](uint32_t word) {
-      return static_cast<int32_t>(word % static_cast<uint64_t>(shape.vocab));
-    };
-    batch.set(row, row / shape.seq * shape.seq, below(draw[0]), below(draw[1]));
-  }
-  return batch;
 }
 
 void run(const Arguments& arguments) {
