@@ -8,12 +8,6 @@
 #include "runtime/core/error.hpp"
 
 namespace tessera {
-namespace {
-
-constexpr int64_t prefill_rows = 64;  // prompts go in by so many rows at a time
-
-}  // namespace
-
 Generator::Generator(Session& session, const std::filesystem::path& folder, const Options& options)
     : config_(read_hf_config(folder / "config.json")), options_(options) {
   const int64_t positions = config_.model.seq;

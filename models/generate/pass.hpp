@@ -20,6 +20,8 @@ struct Sampling {
   uint64_t seed = 0;
 };
 
+inline constexpr int64_t prefill_rows = 64;  // prompts go in by so many rows at a time
+
 struct PassOptions {
   int64_t rows = 1;       // of all sequences together, at most
   int64_t sequences = 1;  // more than one needs the cache

@@ -64,7 +64,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"bench engine --pattern chian", {"'chian'", "'chain'"}},
                     Mistake{"bench step --shape gpt30n", {"'gpt30n'", "'gpt30m'"}},
                     Mistake{"bench step --dtype f64", {"--dtype", "f64", "bf16"}},
-                    Mistake{"bench step --steps 0", {"--steps", "1"}},
+                    Mistake{"bench step --steps 0", {"--steps", "1"}}, Mistake{"bench decode", {"model"}},
+                    Mistake{"bench decode llama17n", {"'llama17n'", "'llama17m'"}},
+                    Mistake{"bench decode /", {"config.json"}},
+                    Mistake{"bench decode chargpt --batch 0", {"--batch", "1"}},
+                    Mistake{"bench decode chargpt --dtype f64", {"--dtype", "f64"}},
                     Mistake{"bench ops --op matmull", {"'matmull'", "'matmul'"}},
                     Mistake{"bench ops --dtype f64", {"--dtype", "f64", "bf16"}},
                     Mistake{"bench ops --shape gpt30n", {"'gpt30n'", "'gpt30m'"}},
@@ -73,8 +77,9 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& mistake) { return std::to_string(mistake.index); });
 
 TEST(Command, EverySubcommandTeachesWithAnExample) {
-  for (const std::string path : {"", "info", "ops", "train", "generate", "eval", "import", "plan", "bench",
-                                 "bench ceiling", "bench engine", "bench ops", "bench step"}) {
+  for (const std::string path :
+       {"", "info", "ops", "train", "generate", "eval", "import", "plan", "bench", "bench ceiling",
+        "bench engine", "bench ops", "bench decode", "bench step"}) {
     const Outcome outcome = run_program(path + " --help");
     EXPECT_EQ(outcome.code, 0) << path;
     EXPECT_EQ(outcome.err, "");
