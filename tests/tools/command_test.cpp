@@ -64,6 +64,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"bench engine --pattern chian", {"'chian'", "'chain'"}},
                     Mistake{"bench step --shape gpt30n", {"'gpt30n'", "'gpt30m'"}},
                     Mistake{"bench step --dtype f64", {"--dtype", "f64", "bf16"}},
+                    Mistake{"bench step --layers 0", {"--layers", "1"}},
                     Mistake{"bench step --steps 0", {"--steps", "1"}}, Mistake{"bench decode", {"model"}},
                     Mistake{"bench decode llama17n", {"'llama17n'", "'llama17m'"}},
                     Mistake{"bench decode /", {"config.json"}},

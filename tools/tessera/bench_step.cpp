@@ -48,6 +48,7 @@ Json as_json(const StepReport& report) {
   for (const auto& [name, kernel] : report.times.kernels) time[name] = rounded(kernel.seconds / steps, 4);
   time["idle"] = rounded(report.times.idle() / steps, 4);
   time["engine"] = rounded(report.times.engine() / steps, 4);
+  auto mib = [](int64_t bytes) { return rounded(static_cast<double>(bytes) / (1 << 20), 5); };
   return {{"shape", report.shape},
           {"dtype", name_of(report.dtype)},
           {"step_s", rounded(report.step_s, 5)},
@@ -55,7 +56,9 @@ Json as_json(const StepReport& report) {
           {"gflops", rounded(report.gflops, 4)},
           {"ceiling_gflops", rounded(report.ceiling_gflops, 4)},
           {"share", rounded(report.share(), 4)},
-          {"peak_mib", rounded(static_cast<double>(report.peak_bytes) / (1 << 20), 5)},
+          {"peak_mib", mib(report.peak_bytes)},
+          {"predicted_mib", mib(report.predicted_bytes)},
+          {"intermediate_mib", mib(report.intermediate_bytes)},
           {"time", time}};
 }
 

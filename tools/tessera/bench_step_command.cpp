@@ -6,12 +6,14 @@
 #include "tools/tessera/bench_step.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
+#include "tools/tessera/plan_report.hpp"
 
 namespace tessera {
 namespace {
 
 struct Arguments {
   std::string shape = "gpt30m", dtype = "f32", tiling = "auto", scheduler = "lws", recompute = "none";
+  int64_t layers = 0, seq = 0, batch = 0;  // 0: the shape's
   int workers = 0, steps = 9;
   bool json = false;
 };
@@ -26,23 +28,31 @@ Config config_of(const StepShape& shape, const Arguments& arguments) {
 }
 
 void run(const Arguments& arguments) {
-  const StepShape& shape = step_shape_named(arguments.shape);
+  StepShape shape = step_shape_named(arguments.shape);
+  if (arguments.layers > 0) shape.layers = arguments.layers;
+  if (arguments.seq > 0) shape.seq = arguments.seq;
+  if (arguments.batch > 0) shape.batch = arguments.batch;
   const Config config = config_of(shape, arguments);
   const TrainingGraph training(config);
+  Plan plan = training_plan(config, *training.graph);
+  const int64_t intermediate = memory_need(plan).intermediate,
+                predicted = report_on(plan, {.f32 = 1, .bf16 = 1}, 1).peak_bytes();
   double ceiling = 0;
   const int workers = arguments.workers > 0 ? arguments.workers : usable_cores();
   for (int64_t n : {256, 512})
     ceiling = std::max(ceiling, measure_matmul(config.run.dtype, n, workers, 0.4).gflops);
   Session session({.workers = workers, .scheduler = arguments.scheduler});
-  Executor executor(session, training_plan(config, *training.graph), {.record = true});
+  Executor executor(session, std::move(plan), {.record = true});
   const Batch batch = random_batch(shape);
   const std::vector<int32_t> rng{0, 0}, step{1};
   const std::vector<float> lr{3e-4f};
   std::vector<Feed> feeds = training.batch.feeds(batch);
   feeds.insert(feeds.end(), {{training.rng, rng}, {training.lr, lr}, {training.step, step}});
-  const StepReport report = measure_step(
+  StepReport report = measure_step(
       shape, config.run.dtype, ceiling,
       {.executor = executor, .start = [&] { return executor.run(feeds); }, .steps = arguments.steps});
+  report.predicted_bytes = predicted;
+  report.intermediate_bytes = intermediate;
   arguments.json ? print_line(as_json(report)) : print_text(report);
 }
 
@@ -62,6 +72,12 @@ void add_bench_step(CLI::App& bench) {
   command->add_option("--recompute", arguments->recompute, "none, attention or block")
       ->capture_default_str()
       ->check(CLI::IsMember({"none", "attention", "block"}));
+  const auto changed = [&](const char* name, int64_t& value, const char* what) {
+    command->add_option(name, value, what)->check(CLI::Range(1, 1 << 20));
+  };
+  changed("--layers", arguments->layers, "In place of the shape's");
+  changed("--seq", arguments->seq, "Positions, in place of the shape's");
+  changed("--batch", arguments->batch, "Sequences, in place of the shape's");
   command->add_option("--steps", arguments->steps, "Measured steps, after three to warm up")
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
