@@ -51,7 +51,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"$'in\\nfo'", {"tessera --help"}},
                     Mistake{"info --jsno", {"'--jsno'", "'--json'", "tessera info --help"}},
                     Mistake{"info everything", {"'everything'", "tessera info --help"}},
-                    Mistake{"bench", {"subcommand", "ceiling, engine and step", "tessera bench --help"}},
+                    Mistake{"bench", {"subcommand", "ceiling, engine", "tessera bench --help"}},
                     Mistake{"bench ceilign", {"'ceilign'", "'ceiling'", "tessera bench --help"}},
                     Mistake{"bench engine --tasks", {"--tasks", "tessera bench engine --help"}},
                     Mistake{"bench engine --tasks many", {"--tasks", "many"}},
@@ -64,14 +64,23 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"bench engine --pattern chian", {"'chian'", "'chain'"}},
                     Mistake{"bench step --shape gpt30n", {"'gpt30n'", "'gpt30m'"}},
                     Mistake{"bench step --dtype f64", {"--dtype", "f64", "bf16"}},
-                    Mistake{"bench step --steps 0", {"--steps", "1"}},
+                    Mistake{"bench step --layers 0", {"--layers", "1"}},
+                    Mistake{"bench step --steps 0", {"--steps", "1"}}, Mistake{"bench decode", {"model"}},
+                    Mistake{"bench decode llama17n", {"'llama17n'", "'llama17m'"}},
+                    Mistake{"bench decode /", {"config.json"}},
+                    Mistake{"bench decode chargpt --batch 0", {"--batch", "1"}},
+                    Mistake{"bench decode chargpt --dtype f64", {"--dtype", "f64"}},
+                    Mistake{"bench ops --op matmull", {"'matmull'", "'matmul'"}},
+                    Mistake{"bench ops --dtype f64", {"--dtype", "f64", "bf16"}},
+                    Mistake{"bench ops --shape gpt30n", {"'gpt30n'", "'gpt30m'"}},
                     Mistake{"bench ceiling --seconds -1", {"--seconds", "-1"}},
                     Mistake{"bench ceiling --workers 0", {"--workers", "'0'"}}),
     [](const auto& mistake) { return std::to_string(mistake.index); });
 
 TEST(Command, EverySubcommandTeachesWithAnExample) {
-  for (const std::string path : {"", "info", "ops", "train", "generate", "eval", "import", "plan", "bench",
-                                 "bench ceiling", "bench engine", "bench step"}) {
+  for (const std::string path :
+       {"", "info", "ops", "train", "generate", "eval", "import", "plan", "bench", "bench ceiling",
+        "bench engine", "bench ops", "bench decode", "bench step"}) {
     const Outcome outcome = run_program(path + " --help");
     EXPECT_EQ(outcome.code, 0) << path;
     EXPECT_EQ(outcome.err, "");
@@ -147,23 +156,62 @@ TEST(Command, BenchCeilingMeasuresBothDtypes) {
   EXPECT_EQ(ceilings, best);
 }
 
+TEST(Command, BenchOpsMeasuresEveryDtype) {
+  const Outcome outcome =
+      run_program("bench ops --shape chargpt --op adamw --op layer_norm --seconds 0.0001 --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  std::set<std::pair<std::string, std::string>> seen;
+  for (const json& line : outcome.json_lines()) {
+    if (line.at("what") == "bound") {
+      EXPECT_GT(line.at("bf16_gflops"), 0.01);
+      EXPECT_GT(line.at("update_gb_per_s"), 0.01);
+      continue;
+    }
+    ASSERT_EQ(line.at("what"), "op");
+    seen.emplace(line.at("kernel").get<std::string>(), line.at("dtype").get<std::string>());
+    EXPECT_GT(line.at("us"), 0);
+    EXPECT_GT(line.at("share"), 0);
+    EXPECT_THAT(line.at("tiles").get<std::string>(), HasSubstr(" > "));
+  }
+  for (const char* kernel : {"adamw", "layer_norm", "layer_norm_backward"})
+    for (const char* dtype : {"f32", "bf16"}) EXPECT_TRUE(seen.contains({kernel, dtype})) << kernel << dtype;
+  EXPECT_EQ(seen.size(), 6u);
+  EXPECT_THAT(run_program("bench ops --shape chargpt --op retile --seconds 0.0001").out,
+              HasSubstr("retile: not in these plans"));
+}
+
 TEST(Command, BenchEngineMeasuresEveryPattern) {
   const Outcome outcome = run_program(
       "bench engine --engine threads --workers 1 --tasks 256 --steps 2 --task-us 0 --task-us 20 --json");
   ASSERT_EQ(outcome.code, 0) << outcome.err;
   const std::vector<json> lines = outcome.json_lines();
-  ASSERT_EQ(lines.size(), 6u);
+  ASSERT_EQ(lines.size(), 10u);
   std::istringstream text(outcome.out);
   for (std::string line; std::getline(text, line);)
     EXPECT_THAT(keys_of(line), ElementsAre("engine", "scheduler", "workers", "pattern", "task_us", "tasks",
-                                           "us_per_task", "efficiency"));
+                                           "us_per_task", "submit_us_per_task", "efficiency"));
   for (const json& line : lines) {
     EXPECT_GE(line.at("us_per_task"), line.at("task_us"));
+    EXPECT_GT(line.at("submit_us_per_task"), 0);
     EXPECT_EQ(line.at("efficiency").is_null(), line.at("task_us") == 0);
     if (line.at("task_us") != 0) {
       EXPECT_THAT(line.at("efficiency").get<double>(), AllOf(testing::Gt(0), testing::Le(1)));
     }
   }
+}
+
+TEST(Command, BenchEngineFindsTheSmallestUsefulTask) {
+  const Outcome outcome = run_program(
+      "bench engine --engine threads --workers 1 --tasks 256 --steps 2 --pattern chains --pattern tree "
+      "--metg --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const std::vector<json> lines = outcome.json_lines();
+  ASSERT_EQ(lines.size(), 2u);
+  for (const json& line : lines) {
+    EXPECT_GT(line.at("metg_us"), 0);
+    EXPECT_LT(line.at("metg_us"), 1e5);
+  }
+  EXPECT_EQ(lines[1].at("pattern"), "tree");
 }
 
 }  // namespace

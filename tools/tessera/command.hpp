@@ -20,6 +20,8 @@ void add_bench_step(CLI::App& bench);
 void add_bench_ceiling(CLI::App& bench);
 void add_bench_device(CLI::App& bench);
 void add_bench_engine(CLI::App& bench);
+void add_bench_ops(CLI::App& bench);
+void add_bench_decode(CLI::App& bench);
 
 // --workers N, from 1 to the cores there are; untouched where it is not given.
 void add_workers_option(CLI::App& app, int& workers);
