@@ -13,6 +13,7 @@ void add_bench(CLI::App& app) {
   add_bench_ceiling(*bench);
   add_bench_engine(*bench);
   add_bench_step(*bench);
+  add_bench_mixed(*bench);
 }
 
 }  // namespace tessera
