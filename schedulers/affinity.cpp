@@ -48,8 +48,9 @@ class Affinity final : public Scheduler {
       const Item& item = items_.at(task);
       if (best && (key.gain != best->keys[kind].gain || task->priority < 0.9 * best->task->priority)) break;
       const double transfer = load.transfer_seconds(*task, worker);
-      if (!suits(item, kind, load.free_at(worker) + transfer + item.seconds[kind], load)) continue;
       if (transfer >= fewest) continue;
+      if (!suits(item, kind, load.free_at(worker) + transfer + item.seconds[kind], load)) continue;
+      if (transfer > 0 && nearer(item, worker, transfer, load)) continue;
       best = &item;
       fewest = transfer;
     }
@@ -108,6 +109,20 @@ class Affinity final : public Scheduler {
     if (kind == item.home) return true;
     const double patience = std::max(1.0, best_gain_[item.home] / item.gain);
     return finish - load.now() < patience * (finish_of(item, item.home, load).finish - load.now());
+  }
+
+  // Whether another worker of the kind, for which fewer bytes have to move, would be through with it first.
+  bool nearer(const Item& item, WorkerId worker, double transfer, const Load& load) const {
+    const size_t kind = kind_of(worker, load);
+    int n = 0;
+    double first = never;
+    for (WorkerId w = 0; w < static_cast<WorkerId>(load.workers().size()); ++w) {
+      if (kind_of(w, load) != kind) continue;
+      ++n;
+      if (w != worker) first = std::min(first, load.free_at(w) + load.transfer_seconds(*item.task, w));
+    }
+    const double queue = kind == item.home ? backlog_[kind] / n - item.seconds[kind] : 0;
+    return first + std::max(0.0, queue) < load.free_at(worker) + transfer;
   }
 
   // When a kind would finish the task after all else that it is home to, and the worker that is free first.

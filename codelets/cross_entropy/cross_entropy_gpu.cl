@@ -49,7 +49,7 @@ KERNEL merge_stats(GLOBAL float* stats, GLOBAL const float* part, long rows) {
 // lse of every row, and the sum of the losses, by one group.
 KERNEL GROUP_SIZE(WIDTH, 1)
     row_losses(GLOBAL const i32* labels, GLOBAL const float* stats, GLOBAL float* lse, GLOBAL float* loss,
-               int rows, i32 ignored, float smoothing, float vocab) {
+               int rows, int ignored, float smoothing, float vocab) {
   LOCAL float part[WIDTH];
   float sum = 0.0f;
   for (int first = 0; first < rows; first += WIDTH)
@@ -68,7 +68,7 @@ KERNEL GROUP_SIZE(WIDTH, 1)
 // count (+)= the labels that are not ignored, by one group. Where some are out of range, the first is
 // reported.
 KERNEL GROUP_SIZE(WIDTH, 1) count_labels(GLOBAL const i32* labels, GLOBAL float* count, GLOBAL i32* fault,
-                                         int rows, int first_row, int vocab, i32 ignored, int overwrite) {
+                                         int rows, int first_row, int vocab, int ignored, int overwrite) {
   LOCAL float part[WIDTH];
   float counted = 0.0f, wrong = 0.0f;
   for (int first = 0; first < rows; first += WIDTH)
@@ -96,7 +96,7 @@ KERNEL mean_loss(GLOBAL const float* total, GLOBAL const float* count, GLOBAL fl
 // gradients there are.
 KERNEL cross_entropy_backward(GLOBAL const T* x, GLOBAL const i32* labels, GLOBAL const float* lse,
                               GLOBAL const float* count, GLOBAL const float* d_loss,
-                              GLOBAL const float* d_lse, GLOBAL T* d_x, long cols, int first_col, i32 ignored,
+                              GLOBAL const float* d_lse, GLOBAL T* d_x, long cols, int first_col, int ignored,
                               float smoothing, float vocab) {
   FOR_EACH_IN_ROWS(r, c, cols) {
     const i32 label = labels[r];

@@ -55,15 +55,15 @@ KERNEL GROUP_SIZE(64, 1)
     }
     n = 0;
   }
-  if (sequence < 0 || n <= first) return;
-  n = min(n - first, (long)KEYS);
+  n = sequence < 0 ? 0 : max(min(n - first, (long)KEYS), 0l);
+  const int keys = n > 0 ? KEYS : 0;  // no return: all items are to meet at the barriers
 
   const long q_at = ((r * kv_heads + kv) * (group + 2) + head % group) * head_dim;
   for (int d = item; d < head_dim; d += 64) q[d] = LOAD(S, qkv, q_at + d);
   BARRIER();
   const long cols = (long)kv_heads * head_dim, column = (long)kv * head_dim;
   float most = -INFINITY;
-  for (int j = item; j < KEYS; j += 64) {
+  for (int j = item; j < keys; j += 64) {
     const long row =
         j < n ? cache_row(table, sequence, first + j, max_blocks, block_size, cache_rows, fault_block) - row0
               : -1;
@@ -83,7 +83,7 @@ KERNEL GROUP_SIZE(64, 1)
   }
   most = group_max(most, part);
   float sum = 0.0f;
-  for (int j = item; j < KEYS; j += 64) {
+  for (int j = item; j < keys; j += 64) {
     p[j] = key_rows[j] >= 0 ? exp2(p[j] - most) : 0.0f;
     sum += p[j];
   }

@@ -112,35 +112,32 @@ KERNEL GROUP_SIZE(1, 1) matmul_panels(GLOBAL const TA* a, GLOBAL const TB* b, GL
         LOCAL_ARG V* sum = (LOCAL_ARG V*)(sums + i * TN + j * MR);
         LOCAL_ARG const V* columns = (LOCAL_ARG const V*)(panels + j * TK);
         V x[MR][NV];
-UNROLL
-        for (int r = 0; r < MR; ++r)
-UNROLL
-          for (int v = 0; v < NV; ++v) x[r][v] = k0 > 0 ? sum[r * NV + v] : (V)(0);
+        UNROLL
+        for (int r = 0; r < MR; ++r) UNROLL
+        for (int v = 0; v < NV; ++v) x[r][v] = k0 > 0 ? sum[r * NV + v] : (V)(0);
         for (int l = 0; l < depth; ++l) {
-UNROLL
+          UNROLL
           for (int r = 0; r < MR; ++r) {
             const V left = (V)(block[A_AT(i + r, l)]);
-UNROLL
+            UNROLL
             for (int v = 0; v < NV; ++v) x[r][v] = left * columns[l * NV + v] + x[r][v];
           }
         }
         if (k0 + TK >= k && i + MR <= height && j + NR <= width) {
-UNROLL
-          for (int r = 0; r < MR; ++r)
-UNROLL
-            for (int v = 0; v < NV; ++v) {
-              const int row = i0 + i + r, col = j0 + j + 16 * v;
-              V y = x[r][v];
-              if (has & HAS_BIAS) y += vload16(0, bias + col);
-              if (has & HAS_D) y += WIDE(TD, d, (long)row * ldd + col);
-              NARROW(TC, c, (long)row * ldc + col, y);
-            }
+          UNROLL
+          for (int r = 0; r < MR; ++r) UNROLL
+          for (int v = 0; v < NV; ++v) {
+            const int row = i0 + i + r, col = j0 + j + 16 * v;
+            V y = x[r][v];
+            if (has & HAS_BIAS) y += vload16(0, bias + col);
+            if (has & HAS_D) y += WIDE(TD, d, (long)row * ldd + col);
+            NARROW(TC, c, (long)row * ldc + col, y);
+          }
           continue;
         }
-UNROLL
-        for (int r = 0; r < MR; ++r)
-UNROLL
-          for (int v = 0; v < NV; ++v) sum[r * NV + v] = x[r][v];
+        UNROLL
+        for (int r = 0; r < MR; ++r) UNROLL
+        for (int v = 0; v < NV; ++v) sum[r * NV + v] = x[r][v];
         if (k0 + TK < k) continue;
         for (int r = 0; r < min(MR, height - i); ++r)
           for (int l = 0; l < min(NR, width - j); ++l) {
@@ -196,32 +193,30 @@ KERNEL GROUP_SIZE(ITEMS_ACROSS, ITEMS_DOWN)
   LOCAL float b_tile[TK * B_PITCH];
   const int i0 = GROUP(1) * TM, j0 = GROUP(0) * TN, i1 = 4 * ITEM(1), j1 = 4 * ITEM(0);
   float x[MR][NR];
-UNROLL
-  for (int r = 0; r < MR; ++r)
-UNROLL
-    for (int v = 0; v < NR; ++v) x[r][v] = 0;
+  UNROLL
+  for (int r = 0; r < MR; ++r) UNROLL
+  for (int v = 0; v < NR; ++v) x[r][v] = 0;
   for (int k0 = 0; k0 < k; k0 += TK) {
     fetch_a(a_tile, a, lda, i0, k0, m, k);
     fetch_b(b_tile, b, ldb, j0, k0, n, k);
     BARRIER();
-UNROLL
+    UNROLL
     for (int l = 0; l < TK; ++l) {
       float left[MR], right[NR];
-UNROLL
+      UNROLL
       for (int r = 0; r < MR; ++r) left[r] = a_tile[l * A_PITCH + r / 4 * (4 * ITEMS_DOWN) + i1 + r % 4];
-UNROLL
+      UNROLL
       for (int v = 0; v < NR; ++v) right[v] = b_tile[l * B_PITCH + v / 4 * (4 * ITEMS_ACROSS) + j1 + v % 4];
-UNROLL
-      for (int r = 0; r < MR; ++r)
-UNROLL
-        for (int v = 0; v < NR; ++v) x[r][v] = left[r] * right[v] + x[r][v];
+      UNROLL
+      for (int r = 0; r < MR; ++r) UNROLL
+      for (int v = 0; v < NR; ++v) x[r][v] = left[r] * right[v] + x[r][v];
     }
     BARRIER();
   }
-UNROLL
+  UNROLL
   for (int r = 0; r < MR; ++r) {
     const int row = i0 + r / 4 * (4 * ITEMS_DOWN) + i1 + r % 4;
-UNROLL
+    UNROLL
     for (int v = 0; v < NR; v += 4) {
       const int col = j0 + v / 4 * (4 * ITEMS_ACROSS) + j1;
       if (row >= m || col >= n) continue;
@@ -232,7 +227,7 @@ UNROLL
         STORE4(TC, c, (long)row * ldc + col, y);
         continue;
       }
-UNROLL
+      UNROLL
       for (int l = 0; l < 4; ++l)
         if (col + l < n)
           STORE(TC, c, (long)row * ldc + col + l, x[r][v + l] + BIAS_AT(col + l) + D_AT(row, col + l));

@@ -24,7 +24,7 @@ struct TrainOptions {
   bool resume = false;        // go on from the latest checkpoint, if there is one
   std::string engine = "starpu";
   std::filesystem::path explain_placement = {};  // a file for what a policy of ours says about each task
-  bool strict_devices = false;  // a device kernel that does not compile is a failure
+  bool strict_devices = false;                   // a device kernel that does not compile is a failure
   std::function<void(const std::string& line)> note = {};   // what was chosen: tiling, tasks, memory
   std::function<void(const TrainProgress&)> progress = {};  // after every step
 };

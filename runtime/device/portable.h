@@ -58,7 +58,7 @@ typedef unsigned long long ulong;
 #define ITEMS(d) ((int)((d) == 0 ? blockDim.x : blockDim.y))
 #define BARRIER() __syncthreads()
 #define GLOBAL_BARRIER() __syncthreads()
-#define GROUP_SIZE(x, y) __launch_bounds__((x) * (y))
+#define GROUP_SIZE(x, y) __launch_bounds__((x) * (y), 1)  // one group on a multiprocessor may do: no spilling
 #define F4(a, b, c, d) make_float4(a, b, c, d)
 #define BITS_TO_FLOAT(x) __uint_as_float(x)
 #define FLOAT_TO_BITS(x) __float_as_uint(x)
@@ -227,7 +227,9 @@ FN float8 SPLAT8(float x){EACH8(x)} FN float8 operator+(float8 a, float8 b){
   return a = a + b;
 }
 FN float8 load8_local(LOCAL_ARG const float* p){EACH8(p[k])} FN float8
-    load8_f32(GLOBAL const float* p, long i){EACH8(p[i + k])} FN
+    load8_f32(GLOBAL const f32* p, long i){EACH8(p[i + k])} FN float8
+    load8_bf16(GLOBAL const bf16* p, long i){EACH8(bf16_to_float(p[i + k]))} FN float8
+    load8_f16(GLOBAL const f16* p, long i){EACH8(half_to_float(p[i + k]))} FN
     void store8_local(LOCAL_ARG float* p, float8 x) {
   _Pragma("unroll") for (int k = 0; k < 8; ++k) p[k] = x.v[k];
 }

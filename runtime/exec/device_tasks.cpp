@@ -30,21 +30,21 @@ void run_on_host(const Stage& stage, std::span<const TileView> there, DeviceQueu
     if (stage.accesses[k].mode != Mode::read) queue.write(there[k].data, here[k].data, bytes_of(here[k]));
 }
 
-// Kernels that a device cannot have; each is told of once.
+// Kernels that a device cannot have, by their launches; each is told of once.
 class Broken {
  public:
-  bool has(const Kernel* kernel) {
+  bool has(const Kernel& kernel) {
     std::lock_guard lock(mutex_);
-    return kernels_.contains(kernel);
+    return launches_.contains(kernel.gpu);
   }
-  void add(const Kernel* kernel, const CompileFailure& why) {
+  void add(const Kernel& kernel, const CompileFailure& why) {
     std::lock_guard lock(mutex_);
-    if (kernels_.insert(kernel).second) spdlog::warn("{}; it runs on the CPU instead", why.what());
+    if (launches_.insert(kernel.gpu).second) spdlog::warn("{}; it runs on the CPU instead", why.what());
   }
 
  private:
   std::mutex mutex_;
-  std::set<const Kernel*> kernels_;
+  std::set<decltype(Kernel::gpu)> launches_;
 };
 Broken broken;
 
@@ -53,8 +53,9 @@ Broken broken;
 // Values are only looked at on the CPU.
 bool Executor::runs_on_device(const Task& task) const {
   return !options_.check_finite &&
-         std::all_of(task.stages.begin(), task.stages.end(), [](const Stage& stage) {
-           return stage.kernel && stage.kernel->gpu && !broken.has(stage.kernel);
+         std::all_of(task.stages.begin(), task.stages.end(), [&](const Stage& stage) {
+           return stage.kernel && stage.kernel->gpu &&
+                  (options_.strict_devices || !broken.has(*stage.kernel));
          });
 }
 
@@ -115,13 +116,13 @@ void Executor::execute_on_device(Set& set, int task, size_t s, int worker, void*
   }
   const int64_t begin = options_.record ? now_ns() : 0;
   try {
-    if (broken.has(stage.kernel))
+    if (!options_.strict_devices && broken.has(*stage.kernel))
       run_on_host(stage, views, queue);
     else
       stage.kernel->gpu({views, stage.op.get(), stage.params}, queue);
   } catch (const CompileFailure& why) {
     if (options_.strict_devices) throw;
-    broken.add(stage.kernel, why);
+    broken.add(*stage.kernel, why);
     run_on_host(stage, views, queue);
   }
   if (!options_.record) return;

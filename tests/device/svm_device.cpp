@@ -90,7 +90,10 @@ const SvmDevice::Kernel* SvmDevice::kernel(const std::string& source, const std:
   Kernel made{handle, name, {}};
   cl_uint n = 0;
   clGetKernelInfo(handle, CL_KERNEL_NUM_ARGS, sizeof n, &n, nullptr);
-  for (cl_uint k = 0; k < n; ++k) made.parameters.push_back(parameter(handle, k));
+  for (cl_uint k = 0; k < n; ++k) {
+    made.parameters.push_back(parameter(handle, k));
+    if (made.parameters.back().bytes == 0) return nullptr;
+  }
   return &kernels_.emplace(key, std::move(made)).first->second;
 }
 

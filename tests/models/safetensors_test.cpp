@@ -76,7 +76,8 @@ TEST(Safetensors, WritesEqualBytesWhateverTheOrder) {
   std::memcpy(&header, bytes.data(), sizeof header);
   EXPECT_EQ(header % 8, 0u);
   EXPECT_THAT(bytes.substr(8, header), HasSubstr(R"("__metadata__":{"format":"pt"})"));
-  for (const TensorEntry& entry : SafetensorsFile::open(folder / "1").entries())
+  const SafetensorsFile file = SafetensorsFile::open(folder / "1");
+  for (const TensorEntry& entry : file.entries())
     EXPECT_EQ(reinterpret_cast<uintptr_t>(entry.bytes.data()) % (entry.name == "a" ? 2 : 4), 0u)
         << entry.name;
 }

@@ -15,6 +15,7 @@ namespace tessera::testing_ops {
 struct CallOptions {
   bool light = false;
   int in_place = -1;  // the input that output 0 takes over
+  void (*gpu)(const TileArgs&, DeviceQueue&) = nullptr;
 };
 
 // Inputs cut like the output are read tile by tile, others whole; the body sees them in order, the output
@@ -29,6 +30,7 @@ struct Call final : Op {
         options_(options),
         kernel_{.name = name_,
                 .cpu = [](const TileArgs& args) { args.attributes<Call>().body_(args); },
+                .gpu = options.gpu,
                 .light = options.light} {}
 
   std::string_view name() const override { return name_; }

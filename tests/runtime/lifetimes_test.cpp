@@ -93,8 +93,8 @@ TEST(Lifetimes, LargerBuffersAreTakenOnlyWhereLittleIsWasted) {
   add_chain(10, 20);  // would waste most of them
   assign_buffers(plan);
   for (const Tile& tile : plan.tiles) {
-    const int64_t buffer = plan.buffers[static_cast<size_t>(tile.buffer)].bytes;
     if (tile.residence != Residence::intermediate) continue;
+    const int64_t buffer = plan.buffers[static_cast<size_t>(tile.buffer)].bytes;
     EXPECT_GE(buffer, tile.bytes());
     EXPECT_LE(buffer, tile.bytes() + tile.bytes() / 4);
   }
