@@ -16,6 +16,8 @@ struct OpenclDevice {
   int64_t memory_bytes = 0, local_bytes = 0;
   int compute_units = 0;
   bool is_cpu = false;
+
+  std::string kind() const;  // all that decides how fast it is
 };
 
 bool built_with_opencl();

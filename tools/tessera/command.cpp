@@ -80,6 +80,7 @@ int run_command(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer("Example:\n  tessera info\nEvery subcommand explains itself: tessera bench --help");
   add_info(app);
+  add_calibrate(app);
   add_ops(app);
   add_train(app);
   add_generate(app);
