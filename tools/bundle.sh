@@ -111,7 +111,7 @@ pack() {
   pack_libraries
   pack_starpu "$starpu"
   cp tools/bundle/run tools/bundle/tessera tools/bundle/README.md LICENSE "$tree"
-  cp --parents -r examples tests/goldens tests/models/*.py tools/gpu_check* tools/setup/report.sh "$tree"
+  cp --parents -r examples tests/goldens tests/models/*.py tools/gpu_check.sh tools/bench/peers/pytorch_gpu.py tools/setup/report.sh "$tree"
   examine
   mkdir -p "$(dirname "$out")"
   tar -C "$work" --sort=name --owner=0 --group=0 -cf - "$(basename "$tree")" | xz -T0 -9 >"$out.part"

@@ -211,7 +211,7 @@ speed() {
   for round in 1 2; do
     train "tessera-$round" 100 examples/gpt2.toml 40 --devices "$gpu" --scheduler affinity || note $?
     if [ -n "$rate" ]; then all+=("$rate") && speed_row "Tessera, run $round" "$rate"; elif [ -z "$dry" ]; then row "Tessera, run $round" "$(result 1)" "" "" ""; fi
-    if step 130 "torch-$round" "$python" tools/gpu_check_pytorch.py --steps 40; then
+    if step 130 "torch-$round" "$python" tools/bench/peers/pytorch_gpu.py --steps 40; then
       [ -n "$dry" ] && continue
       peers+=("$(numbers tokens_per_s "$log")") && speed_row "PyTorch compiled, run $round" "${peers[-1]}"
     else
