@@ -70,6 +70,21 @@ std::vector<cl_device_id> all_devices() {
   return all;
 }
 
+// By the extension of all vendors, else by NVIDIA's.
+std::string pci_address(cl_device_id device) {
+  constexpr cl_device_info bus_info = 0x410F, nv_bus = 0x4008, nv_slot = 0x4009, nv_domain = 0x400A;
+  cl_uint at[4] = {};  // domain, bus, device, function
+  if (clGetDeviceInfo(device, bus_info, sizeof at, at, nullptr) != CL_SUCCESS) {
+    cl_uint slot = 0;
+    if (clGetDeviceInfo(device, nv_bus, sizeof slot, &at[1], nullptr) != CL_SUCCESS ||
+        clGetDeviceInfo(device, nv_slot, sizeof slot, &slot, nullptr) != CL_SUCCESS)
+      return {};
+    clGetDeviceInfo(device, nv_domain, sizeof slot, &at[0], nullptr);
+    at[2] = slot >> 3, at[3] = slot & 7;
+  }
+  return fmt::format("{:04x}:{:02x}:{:02x}.{:x}", at[0], at[1], at[2], at[3]);
+}
+
 OpenclDevice describe(cl_device_id device) {
   const auto platform = info_value<cl_platform_id>(device, CL_DEVICE_PLATFORM);
   char name[256] = "";
@@ -80,7 +95,8 @@ OpenclDevice describe(cl_device_id device) {
           .memory_bytes = static_cast<int64_t>(info_value<cl_ulong>(device, CL_DEVICE_GLOBAL_MEM_SIZE)),
           .local_bytes = static_cast<int64_t>(info_value<cl_ulong>(device, CL_DEVICE_LOCAL_MEM_SIZE)),
           .compute_units = static_cast<int>(info_value<cl_uint>(device, CL_DEVICE_MAX_COMPUTE_UNITS)),
-          .is_cpu = (info_value<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_CPU) != 0};
+          .is_cpu = (info_value<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_CPU) != 0,
+          .bus_id = pci_address(device)};
 }
 
 class OpenclQueue final : public DeviceQueue {
