@@ -7,6 +7,8 @@
 #include <set>
 
 #include "runtime/core/machine.hpp"
+#include "runtime/device/cuda.hpp"
+#include "runtime/device/opencl.hpp"
 #include "runtime/graph/op.hpp"
 #include "tests/tools/run_program.hpp"
 
@@ -51,7 +53,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"$'in\\nfo'", {"tessera --help"}},
                     Mistake{"info --jsno", {"'--jsno'", "'--json'", "tessera info --help"}},
                     Mistake{"info everything", {"'everything'", "tessera info --help"}},
-                    Mistake{"bench", {"subcommand", "ceiling, engine", "tessera bench --help"}},
+                    Mistake{"bench", {"subcommand", "ceiling, device, engine", "tessera bench --help"}},
                     Mistake{"bench ceilign", {"'ceilign'", "'ceiling'", "tessera bench --help"}},
                     Mistake{"bench engine --tasks", {"--tasks", "tessera bench engine --help"}},
                     Mistake{"bench engine --tasks many", {"--tasks", "many"}},
@@ -73,14 +75,20 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"bench ops --op matmull", {"'matmull'", "'matmul'"}},
                     Mistake{"bench ops --dtype f64", {"--dtype", "f64", "bf16"}},
                     Mistake{"bench ops --shape gpt30n", {"'gpt30n'", "'gpt30m'"}},
+                    Mistake{"bench mixed --devices cpu:1", {"no device", "cpu:1,opencl:0"}},
+                    Mistake{"bench mixed --devices gpu:1", {"'gpu:1'"}},
+                    Mistake{"calibrate --devices cpu:1,opencl:99", {"opencl:99", "tessera info"}},
+                    Mistake{"calibrate --devices opencl:0", {"no CPU workers", "cpu:1"}},
+                    Mistake{"calibrate --set run.dtype=bf16", {"--set", "configuration"}},
+                    Mistake{"calibrate nowhere.toml", {"nowhere.toml"}},
                     Mistake{"bench ceiling --seconds -1", {"--seconds", "-1"}},
                     Mistake{"bench ceiling --workers 0", {"--workers", "'0'"}}),
     [](const auto& mistake) { return std::to_string(mistake.index); });
 
 TEST(Command, EverySubcommandTeachesWithAnExample) {
-  for (const std::string path :
-       {"", "info", "ops", "train", "generate", "eval", "import", "plan", "bench", "bench ceiling",
-        "bench engine", "bench ops", "bench decode", "bench step"}) {
+  for (const std::string path : {"", "info", "calibrate", "ops", "train", "generate", "eval", "import",
+                                 "plan", "bench", "bench ceiling", "bench device", "bench engine",
+                                 "bench ops", "bench decode", "bench step", "bench mixed"}) {
     const Outcome outcome = run_program(path + " --help");
     EXPECT_EQ(outcome.code, 0) << path;
     EXPECT_EQ(outcome.err, "");
@@ -118,6 +126,38 @@ TEST(Command, InfoNamesTheMachine) {
   EXPECT_THAT(line.at("schedulers").get<std::vector<std::string>>(),
               testing::IsSupersetOf({"lws", "eager", "dmdas"}));
   EXPECT_THAT(run_program("info").out, HasSubstr("NUMA node 0"));
+}
+
+TEST(Command, InfoListsEveryDevice) {
+  const std::string cache = testing::TempDir() + "/empty_cache";
+  const Outcome outcome = run_program("info --json", "TESSERA_CACHE=" + cache);
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const json line = outcome.json_lines().at(0), devices = line.at("devices");
+  ASSERT_EQ(devices.size(), 1 + opencl_devices().size() + cuda_devices().size());
+  EXPECT_EQ(devices[0].at("device"), "cpu");
+  EXPECT_EQ(devices[0].at("name"), Machine::here().cpu);
+  EXPECT_EQ(devices[0].at("numa").size(), Machine::here().memories.size());
+  EXPECT_EQ(line.at("workers").at("opencl"), opencl_devices().size());
+  for (size_t k = 0; k < devices.size(); ++k) {
+    for (const char* key : {"name", "driver", "pci", "link_gb_per_s"}) EXPECT_TRUE(devices[k].contains(key));
+    EXPECT_GT(devices[k].at("bytes"), 1 << 20);
+    EXPECT_GT(devices[k].at("units"), 0);
+    EXPECT_TRUE(devices[k].at("matmul_gflops").is_null()) << "nothing was measured";
+    EXPECT_TRUE(devices[k].at("copy_gb_per_s").is_null());
+    if (k > 0 && k <= opencl_devices().size()) {
+      EXPECT_EQ(devices[k].at("device"), fmt::format("opencl:{}", k - 1));
+    }
+  }
+  EXPECT_THAT(run_program("info", "TESSERA_CACHE=" + cache).out, HasSubstr("run tessera calibrate"));
+}
+
+TEST(Command, InfoWorksWithoutDrivers) {
+  const Outcome outcome = run_program("info --json", "OCL_ICD_VENDORS=/nowhere CUDA_VISIBLE_DEVICES=");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(outcome.err, "");
+  const json line = outcome.json_lines().at(0);
+  EXPECT_EQ(line.at("devices").size(), 1u);
+  EXPECT_EQ(line.at("workers").at("opencl"), 0);
 }
 
 TEST(Command, OpsListsEveryOpInEveryDtype) {

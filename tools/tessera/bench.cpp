@@ -17,6 +17,7 @@ void add_bench(CLI::App& app) {
   add_bench_step(*bench);
   add_bench_ops(*bench);
   add_bench_decode(*bench);
+  add_bench_mixed(*bench);
 }
 
 }  // namespace tessera

@@ -12,6 +12,7 @@
 #include "tools/tessera/op_rates.hpp"
 #include "tools/tessera/output.hpp"
 #include "tools/tessera/shapes.hpp"
+#include "tools/tessera/step_model.hpp"
 
 namespace tessera {
 namespace {
@@ -61,15 +62,10 @@ void add_row(Table& table, const OpRate& rate, const std::string& dtype) {
 }
 
 // The calls of one training step.
-void train(Config config, const StepShape& shape,
-           const std::function<void(const Plan&, std::span<const Feed>)>& with) {
+void train(const Config& config, const std::function<void(const Plan&, std::span<const Feed>)>& with) {
   const TrainingGraph training(config);
-  const std::vector<int32_t> rng{0, 1}, step{1};
-  const std::vector<float> lr{3e-4f};
-  const Batch batch = random_batch(shape);
-  std::vector<Feed> feeds = training.batch.feeds(batch);
-  feeds.insert(feeds.end(), {{training.rng, rng}, {training.lr, lr}, {training.step, step}});
-  with(training_plan(config, *training.graph), feeds);
+  const RandomFeeds random(config, training);
+  with(training_plan(config, *training.graph), random.feeds());
 }
 
 void decode(const Config& config, int64_t rows, int64_t sequences,
@@ -127,11 +123,11 @@ void run(const Arguments& arguments) {
       Config config = config_of(*shape, dtype_named(dtype));
       config.model.layers = 1;  // the others have the same tiles
       config.train.clip = 1;
-      train(config, *shape, with);
+      train(config, with);
       for (OptimizerKind optimizer : {OptimizerKind::adam, OptimizerKind::rmsprop, OptimizerKind::sgd}) {
         config.train.optimizer = optimizer;
         config.train.dropout = 0.1;
-        train(config, *shape, with);
+        train(config, with);
       }
       decode(config, std::min<int64_t>(64, shape->seq), 1, with);
       decode(config, 1, 1, with);

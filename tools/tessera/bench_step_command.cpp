@@ -1,18 +1,20 @@
 // tessera bench step: one training step of a model that peers are compared on.
 // SPDX-License-Identifier: Apache-2.0
 #include "models/train/plans.hpp"
-#include "models/train/training_graph.hpp"
+#include "runtime/core/devices.hpp"
 #include "runtime/core/machine.hpp"
 #include "tools/tessera/bench_step.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/plan_report.hpp"
+#include "tools/tessera/step_model.hpp"
 
 namespace tessera {
 namespace {
 
 struct Arguments {
-  std::string shape = "gpt30m", dtype = "f32", tiling = "auto", scheduler = "lws", recompute = "none";
+  std::string shape = "gpt30m", dtype = "f32", tiling = "auto", scheduler = "lws", recompute = "none",
+              devices;
   int64_t layers = 0, seq = 0, batch = 0;  // 0: the shape's
   int workers = 0, steps = 9;
   bool json = false;
@@ -24,6 +26,9 @@ Config config_of(const StepShape& shape, const Arguments& arguments) {
                            : arguments.recompute == "attention" ? Recompute::attention
                                                                 : Recompute::none;
   config.run.tiling = arguments.tiling;
+  config.run.scheduler = arguments.scheduler;
+  config.run.workers = arguments.workers > 0 ? arguments.workers : usable_cores();
+  if (!arguments.devices.empty()) config.run.devices = split_devices(arguments.devices);
   return config;
 }
 
@@ -33,24 +38,21 @@ void run(const Arguments& arguments) {
   if (arguments.seq > 0) shape.seq = arguments.seq;
   if (arguments.batch > 0) shape.batch = arguments.batch;
   const Config config = config_of(shape, arguments);
+  const EngineOptions engine = engine_of(config);
   const TrainingGraph training(config);
   Plan plan = training_plan(config, *training.graph);
   const int64_t intermediate = memory_need(plan).intermediate,
                 predicted = report_on(plan, {.f32 = 1, .bf16 = 1}, 1).peak_bytes();
   double ceiling = 0;
-  const int workers = arguments.workers > 0 ? arguments.workers : usable_cores();
   for (int64_t n : {256, 512})
-    ceiling = std::max(ceiling, measure_matmul(config.run.dtype, n, workers, 0.4).gflops);
-  Session session({.workers = workers, .scheduler = arguments.scheduler});
+    ceiling = std::max(ceiling, measure_matmul(config.run.dtype, n, engine.workers, 0.4).gflops);
+  Session session(engine);
   Executor executor(session, std::move(plan), {.record = true});
-  const Batch batch = random_batch(shape);
-  const std::vector<int32_t> rng{0, 0}, step{1};
-  const std::vector<float> lr{3e-4f};
-  std::vector<Feed> feeds = training.batch.feeds(batch);
-  feeds.insert(feeds.end(), {{training.rng, rng}, {training.lr, lr}, {training.step, step}});
-  StepReport report = measure_step(
-      shape, config.run.dtype, ceiling,
-      {.executor = executor, .start = [&] { return executor.run(feeds); }, .steps = arguments.steps});
+  const RandomFeeds random(config, training);
+  StepReport report = measure_step(shape, config.run.dtype, ceiling,
+                                   {.executor = executor,
+                                    .start = [&] { return executor.run(random.feeds()); },
+                                    .steps = arguments.steps});
   report.predicted_bytes = predicted;
   report.intermediate_bytes = intermediate;
   arguments.json ? print_line(as_json(report)) : print_text(report);
@@ -81,6 +83,7 @@ void add_bench_step(CLI::App& bench) {
   command->add_option("--steps", arguments->steps, "Measured steps, after three to warm up")
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
+  command->add_option("--devices", arguments->devices, "As run.devices: cpu:1,opencl:0; overrides --workers");
   add_workers_option(*command, arguments->workers);
   command->add_flag("--json", arguments->json, "One line of JSON");
   command->callback([arguments] { run(*arguments); });

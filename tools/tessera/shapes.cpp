@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "runtime/core/error.hpp"
-#include "runtime/core/philox.hpp"
 #include "runtime/core/text.hpp"
 
 namespace tessera {
@@ -55,18 +54,6 @@ Config config_of(const StepShape& shape, DType dtype) {
   config.train.clip = 0;
   config.run.dtype = dtype;
   return config;
-}
-
-Batch random_batch(const StepShape& shape) {
-  Batch batch(shape.tokens());
-  for (int64_t row = 0; row < shape.tokens(); ++row) {
-    const auto draw = philox({static_cast<uint32_t>(row), 0, 0, 0}, philox_key(0));
-    const auto below = [&](uint32_t word) {
-      return static_cast<int32_t>(word % static_cast<uint64_t>(shape.vocab));
-    };
-    batch.set(row, row / shape.seq * shape.seq, below(draw[0]), below(draw[1]));
-  }
-  return batch;
 }
 
 }  // namespace tessera

@@ -6,7 +6,6 @@
 #include <string_view>
 
 #include "models/config/config.hpp"
-#include "models/data/loader.hpp"
 
 namespace tessera {
 
@@ -26,6 +25,5 @@ const StepShape& step_shape_named(std::string_view name);  // throws Error on an
 
 // A training step of it, as the peers' script makes one: AdamW, no clipping.
 Config config_of(const StepShape& shape, DType dtype);
-Batch random_batch(const StepShape& shape);  // the same one every time
 
 }  // namespace tessera
