@@ -48,7 +48,7 @@ INSTANTIATE_TEST_SUITE_P(
     Command, Mistakes,
     testing::Values(Mistake{"", {"subcommand", "info", "bench", "tessera --help"}},
                     Mistake{"inof", {"'inof'", "'info'", "tessera --help"}},
-                    Mistake{"frobnicate", {"'frobnicate'", "info, ops"}},
+                    Mistake{"frobnicate", {"'frobnicate'", "info, calibrate, ops"}},
                     Mistake{"--frobnicate", {"'--frobnicate'", "tessera --help"}},
                     Mistake{"$'in\\nfo'", {"tessera --help"}},
                     Mistake{"info --jsno", {"'--jsno'", "'--json'", "tessera info --help"}},
