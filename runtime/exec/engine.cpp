@@ -39,6 +39,29 @@ std::unique_ptr<DeviceQueue> the_one_queue(const EngineOptions& options) {
   return options.cuda.empty() ? make_opencl_queue(options.opencl[0]) : make_cuda_queue(options.cuda[0]);
 }
 
+std::unique_ptr<Engine> make_unlimited(const EngineOptions& options) {
+  EngineOptions checked = options;
+  const int cores = usable_cores();
+  if (checked.workers == 0) checked.workers = cores;
+  if (checked.workers < 0 || checked.workers > cores)
+    throw error("workers = {}: this machine has {} cores; ask for 1 to {}", checked.workers, cores, cores);
+  if (checked.engine != "starpu" && checked.engine != "threads" && checked.engine != "device")
+    throw error("engine {} is not known; use starpu, threads or device", shown(checked.engine));
+  check_devices(checked);
+  if (checked.engine == "device") return make_device_engine(the_one_queue(checked));
+  std::unique_ptr<Scheduler> policy = make_scheduler(checked.scheduler);
+  const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  if (!policy && std::find(known.begin(), known.end(), checked.scheduler) == known.end())
+    throw error("scheduler {} is not known{}", shown(checked.scheduler),
+                suggestion(checked.scheduler, known));
+  if (!policy && !checked.explain.empty())
+    throw error("scheduler {} is StarPU's and cannot explain what it does; take one of ours, such as {}",
+                shown(checked.scheduler), policy_table()[0].name);
+  return checked.engine == "threads" ? make_thread_engine(checked, std::move(policy))
+                                     : make_starpu_engine(checked, std::move(policy));
+}
+
 }  // namespace
 
 void describe(const EngineTask& task, ReadyTask& seen) {
@@ -61,26 +84,13 @@ std::vector<std::string> scheduler_names() {
 }
 
 std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
-  EngineOptions checked = options;
-  const int cores = usable_cores();
-  if (checked.workers == 0) checked.workers = cores;
-  if (checked.workers < 0 || checked.workers > cores)
-    throw error("workers = {}: this machine has {} cores; ask for 1 to {}", checked.workers, cores, cores);
-  if (checked.engine != "starpu" && checked.engine != "threads" && checked.engine != "device")
-    throw error("engine {} is not known; use starpu, threads or device", shown(checked.engine));
-  check_devices(checked);
-  if (checked.engine == "device") return make_device_engine(the_one_queue(checked));
-  std::unique_ptr<Scheduler> policy = make_scheduler(checked.scheduler);
-  const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
-  const std::vector<std::string_view> known(names.begin(), names.end());
-  if (!policy && std::find(known.begin(), known.end(), checked.scheduler) == known.end())
-    throw error("scheduler {} is not known{}", shown(checked.scheduler),
-                suggestion(checked.scheduler, known));
-  if (!policy && !checked.explain.empty())
-    throw error("scheduler {} is StarPU's and cannot explain what it does; take one of ours, such as {}",
-                shown(checked.scheduler), policy_table()[0].name);
-  return checked.engine == "threads" ? make_thread_engine(checked, std::move(policy))
-                                     : make_starpu_engine(checked, std::move(policy));
+  if (options.host_memory == 0 && !options.swap.empty())
+    throw error("run.swap = {}: is for what run.host_memory leaves no room for; set that as well",
+                shown(options.swap));
+  std::unique_ptr<Engine> engine = make_unlimited(options);
+  if (options.host_memory == 0) return engine;
+  const int64_t there = available_memory_bytes() + resident_bytes();
+  return make_swap_engine(std::move(engine), {std::min(options.host_memory, there), options.swap});
 }
 
 }  // namespace tessera

@@ -5,23 +5,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 
 namespace tessera {
 namespace {
 
 constexpr int64_t engine_bytes = 12 << 20;  // measured: what starting the engine adds
-
-int64_t status_line(std::string_view wanted) {
-  std::ifstream in("/proc/self/status");
-  for (std::string key, rest; in >> key; std::getline(in, rest))
-    if (int64_t kib = 0; key == wanted && in >> kib) return kib << 10;
-  return 0;
-}
 
 // A product of bf16 operands runs at bf16's rate; everything else is held against f32's.
 DType rate_of(const Plan& plan, const Stage& stage) {
@@ -159,8 +152,5 @@ std::string dot(const Plan& plan) {
   }
   return text + "}\n";
 }
-
-int64_t resident_bytes() { return status_line("VmRSS:"); }
-int64_t peak_resident_bytes() { return status_line("VmHWM:"); }
 
 }  // namespace tessera

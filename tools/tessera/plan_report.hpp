@@ -56,8 +56,4 @@ void print_text(const PlanReport& report);
 // Error where the plan is too large to be looked at.
 std::string dot(const Plan& plan);
 
-// Resident memory of this process, in bytes: now, and at its highest.
-int64_t resident_bytes();
-int64_t peak_resident_bytes();
-
 }  // namespace tessera
