@@ -9,6 +9,7 @@
 #include <chrono>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 #include "runtime/core/text.hpp"
 #include "tools/tessera/plan_report.hpp"
 
