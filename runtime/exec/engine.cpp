@@ -9,6 +9,7 @@
 #include "runtime/core/text.hpp"
 #include "runtime/device/cuda.hpp"
 #include "runtime/device/opencl.hpp"
+#include "runtime/exec/spill.hpp"
 #include "runtime/sched/policies.hpp"
 
 namespace tessera {

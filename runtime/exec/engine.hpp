@@ -98,7 +98,6 @@ struct EngineOptions {
 };
 
 std::unique_ptr<Engine> make_device_engine(std::unique_ptr<DeviceQueue> queue);
-std::unique_ptr<Engine> make_swap_engine(std::unique_ptr<Engine> engine, const HostLimit& limit);
 std::unique_ptr<Engine> make_engine(const EngineOptions& options);
 std::vector<std::string> scheduler_names();  // ours, then StarPU's
 

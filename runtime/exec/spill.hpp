@@ -3,7 +3,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 
+#include "runtime/core/machine.hpp"
+#include "runtime/exec/engine.hpp"
 #include "runtime/plan/memory.hpp"
 #include "runtime/plan/plan.hpp"
 
@@ -24,5 +28,9 @@ void check_host_limit(const Plan& plan, const HostLimit& limit, int64_t process,
 
 // The same for a plan alone in a new process, and what comes of it.
 Spill forecast_spill(const Plan& plan, const HostLimit& limit, int64_t process);
+
+// The engine within a limit. `resident` says what the process has.
+std::unique_ptr<Engine> make_swap_engine(std::unique_ptr<Engine> engine, const HostLimit& limit,
+                                         std::function<int64_t()> resident = resident_bytes);
 
 }  // namespace tessera

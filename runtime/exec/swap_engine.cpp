@@ -21,7 +21,6 @@
 #include <thread>
 
 #include "runtime/core/error.hpp"
-#include "runtime/core/machine.hpp"
 #include "runtime/exec/engine.hpp"
 #include "runtime/exec/residency.hpp"
 #include "runtime/exec/spill.hpp"
@@ -41,9 +40,10 @@ struct Turns {
 
 class SwapEngine final : public Engine {
  public:
-  SwapEngine(std::unique_ptr<Engine> engine, HostLimit limit)
+  SwapEngine(std::unique_ptr<Engine> engine, HostLimit limit, std::function<int64_t()> resident)
       : engine_(std::move(engine)),
         limit_(std::move(limit)),
+        resident_(std::move(resident)),
         window_(2 * static_cast<size_t>(engine_->workers())) {
     if (!limit_.swap.empty()) file_.emplace(limit_.swap);
     mallopt(M_MMAP_THRESHOLD, 1 << 20);  // large blocks go back to the system when they are freed
@@ -68,7 +68,7 @@ class SwapEngine final : public Engine {
   bool expect(const Plan& plan, const MemoryNeed& need) override {
     std::lock_guard lock(mutex_);
     const int64_t tiles = books_.bytes() + need.total() - need.engine;
-    base_ = std::max<int64_t>(0, resident_bytes() - books_.bytes_here()) + need.engine;
+    base_ = std::max<int64_t>(0, resident_() - books_.bytes_here()) + need.engine;
     check_host_limit(plan, limit_, base_, tiles);
     tight_ = base_ + tiles > limit_.bytes;
     if (tight_) file_->reserve(tiles);
@@ -165,6 +165,7 @@ class SwapEngine final : public Engine {
 
   std::unique_ptr<Engine> engine_;
   const HostLimit limit_;
+  const std::function<int64_t()> resident_;
   std::optional<SwapFile> file_;
   const size_t window_;  // tasks in the engine at once: few, so that they begin in about the plan's order
   std::mutex mutex_;
@@ -340,8 +341,7 @@ void SwapEngine::bring(const Request& request, std::unique_lock<std::mutex>& loc
 // Without a victim it waits for tasks that run; where none does, there is nothing left to give up.
 void SwapEngine::make_room(int64_t missing, std::unique_lock<std::mutex>& lock) {
   const auto fits = [&] {
-    return books_.bytes_here() + missing + base_ <= limit_.bytes &&
-           resident_bytes() + missing <= limit_.bytes;
+    return books_.bytes_here() + missing + base_ <= limit_.bytes && resident_() + missing <= limit_.bytes;
   };
   while (!fits()) {
     const int victim = file_ ? books_.farthest(running_) : -1;
@@ -385,8 +385,9 @@ void SwapEngine::evict(int victim, std::unique_lock<std::mutex>& lock) {
 
 }  // namespace
 
-std::unique_ptr<Engine> make_swap_engine(std::unique_ptr<Engine> engine, const HostLimit& limit) {
-  return std::make_unique<SwapEngine>(std::move(engine), limit);
+std::unique_ptr<Engine> make_swap_engine(std::unique_ptr<Engine> engine, const HostLimit& limit,
+                                         std::function<int64_t()> resident) {
+  return std::make_unique<SwapEngine>(std::move(engine), limit, std::move(resident));
 }
 
 }  // namespace tessera

@@ -100,7 +100,7 @@ void run(const Arguments& arguments) {
     overrides.push_back(fmt::format("run.device_memory={}", arguments.device_memory));
   if (arguments.host_memory > 0)
     overrides.push_back(fmt::format("run.host_memory={}", arguments.host_memory));
-  if (!arguments.swap.empty()) overrides.push_back("run.swap=" + arguments.swap);
+  if (!arguments.swap.empty()) overrides.push_back(fmt::format("run.swap='{}'", arguments.swap));
   Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
   if (!arguments.trace.empty()) config.run.trace = arguments.trace;
   const TrainResult result = train_with_bar(config, arguments);
