@@ -128,7 +128,7 @@ Spill forecast_spill(const Plan& plan, const HostLimit& limit, int64_t process) 
   const int64_t elsewhere = spill.tiles - books.bytes();  // further copies of inputs and fetches
   const int64_t room = limit.bytes - spill.process - std::min(elsewhere, limit.bytes / 20);
   int64_t held = 0;
-  for (int warm_up = 0; warm_up < 2; ++warm_up) {
+  for (int warm_up = 0; warm_up < 4; ++warm_up) {
     const Traffic traffic = play(plan, books, cycle, room, held);
     spill.read = traffic.read;
     spill.written = traffic.written;

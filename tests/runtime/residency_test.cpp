@@ -103,7 +103,7 @@ TEST(Spill, ImpossibleLimitsAreRefusedWithTheNumbers) {
   EXPECT_THAT([&] { forecast_spill(plan, {.bytes = 5 << 20, .swap = "folder"}, process); },
               ThrowsMessage<Error>(AllOf(HasSubstr("run.host_memory = 5: the program alone takes 10"),
                                          HasSubstr("matmul"), HasSubstr("allow 11 or more"))));
-  EXPECT_THAT([&] { check_host_limit(plan, {.bytes = process + (1 << 18)}, process, 1 << 20); },
+  EXPECT_THAT([&] { check_host_limit(plan, {.bytes = process + (1 << 18), .swap = ""}, process, 1 << 20); },
               ThrowsMessage<Error>(AllOf(HasSubstr("run.swap"), HasSubstr("allow 11 or more"))));
 }
 

@@ -100,8 +100,12 @@ TEST(Swap, WithoutAFolderOrRoomIsRefused) {
   const test::ScratchFolder folder;
   const Net net;
   const MemoryNeed need = memory_need(net.plan());
-  EXPECT_THAT([&] { trained(make_swap_engine(threads(1), {need.total() / 2, ""}, nothing), net, 1); },
-              ThrowsMessage<Error>(HasSubstr("run.swap")));
+  EXPECT_THAT(
+      [&] {
+        trained(make_swap_engine(threads(1), {need.engine + (need.total() - need.engine) / 2, ""}, nothing),
+                net, 1);
+      },
+      ThrowsMessage<Error>(HasSubstr("run.swap")));
   EXPECT_THAT([&] { trained(make_swap_engine(threads(1), {1000, folder.path.string()}, nothing), net, 1); },
               ThrowsMessage<Error>(HasSubstr("run.host_memory = 0: the program alone takes")));
   EXPECT_EQ(trained(make_swap_engine(threads(1), {need.total(), ""}, nothing), net, 2),
