@@ -169,6 +169,7 @@ class CudaQueue final : public DeviceQueue {
 
   DeviceApi api() const override { return DeviceApi::cuda; }
   std::string device_name() const override { return described_.name; }
+  std::string kind() const override { return described_.kind(); }
 
   void launch_kernel(const DeviceKernel& what, const Grid& grid, std::span<const LaunchArg> args) override {
     use();

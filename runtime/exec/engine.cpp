@@ -40,29 +40,6 @@ std::unique_ptr<DeviceQueue> the_one_queue(const EngineOptions& options) {
   return options.cuda.empty() ? make_opencl_queue(options.opencl[0]) : make_cuda_queue(options.cuda[0]);
 }
 
-std::unique_ptr<Engine> make_unlimited(const EngineOptions& options) {
-  EngineOptions checked = options;
-  const int cores = usable_cores();
-  if (checked.workers == 0) checked.workers = cores;
-  if (checked.workers < 0 || checked.workers > cores)
-    throw error("workers = {}: this machine has {} cores; ask for 1 to {}", checked.workers, cores, cores);
-  if (checked.engine != "starpu" && checked.engine != "threads" && checked.engine != "device")
-    throw error("engine {} is not known; use starpu, threads or device", shown(checked.engine));
-  check_devices(checked);
-  if (checked.engine == "device") return make_device_engine(the_one_queue(checked));
-  std::unique_ptr<Scheduler> policy = make_scheduler(checked.scheduler);
-  const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
-  const std::vector<std::string_view> known(names.begin(), names.end());
-  if (!policy && std::find(known.begin(), known.end(), checked.scheduler) == known.end())
-    throw error("scheduler {} is not known{}", shown(checked.scheduler),
-                suggestion(checked.scheduler, known));
-  if (!policy && !checked.explain.empty())
-    throw error("scheduler {} is StarPU's and cannot explain what it does; take one of ours, such as {}",
-                shown(checked.scheduler), policy_table()[0].name);
-  return checked.engine == "threads" ? make_thread_engine(checked, std::move(policy))
-                                     : make_starpu_engine(checked, std::move(policy));
-}
-
 }  // namespace
 
 void describe(const EngineTask& task, ReadyTask& seen) {
@@ -84,7 +61,38 @@ std::vector<std::string> scheduler_names() {
   return names;
 }
 
-std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
+EngineOptions checked(EngineOptions options) {
+  const int cores = usable_cores();
+  if (options.workers == 0) options.workers = cores;
+  if (options.workers < 0 || options.workers > cores)
+    throw error("workers = {}: this machine has {} cores; ask for 1 to {}", options.workers, cores, cores);
+  if (options.engine != "starpu" && options.engine != "threads" && options.engine != "device")
+    throw error("engine {} is not known; use starpu, threads or device", shown(options.engine));
+  check_devices(options);
+  return options;
+}
+
+namespace {
+
+std::unique_ptr<Engine> make_unlimited(const EngineOptions& options) {
+  if (options.engine == "device") return make_device_engine(the_one_queue(options));
+  std::unique_ptr<Scheduler> policy = make_scheduler(options.scheduler);
+  const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
+  const std::vector<std::string_view> known(names.begin(), names.end());
+  if (!policy && std::find(known.begin(), known.end(), options.scheduler) == known.end())
+    throw error("scheduler {} is not known{}", shown(options.scheduler),
+                suggestion(options.scheduler, known));
+  if (!policy && !options.explain.empty())
+    throw error("scheduler {} is StarPU's and cannot explain what it does; take one of ours, such as {}",
+                shown(options.scheduler), policy_table()[0].name);
+  return options.engine == "threads" ? make_thread_engine(options, std::move(policy))
+                                     : make_starpu_engine(options, std::move(policy));
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_engine(const EngineOptions& asked) {
+  const EngineOptions options = checked(asked);
   if (options.host_memory == 0 && !options.swap.empty())
     throw error("run.swap = {}: is for what run.host_memory leaves no room for; set that as well",
                 shown(options.swap));

@@ -11,6 +11,7 @@
 #include "runtime/device/queue.hpp"
 #include "runtime/plan/memory.hpp"
 #include "runtime/plan/plan.hpp"
+#include "runtime/sched/performance_model.hpp"
 #include "runtime/sched/scheduler.hpp"
 
 namespace tessera {
@@ -31,6 +32,7 @@ struct EngineTask {
   const char* name = "";        // of its first kernel; this and the label outlive the engine's use of them
   std::string_view label = {};  // of the task: "block3/attention[2,0] backward"
   bool on_device = false;       // whether workers that drive a device may run it
+  PerformanceModel::Entry* history = nullptr;  // where the engine has a model
 };
 
 // What a policy sees of a task and of what it accesses.
@@ -68,6 +70,9 @@ class Engine {
   // A plan whose task sets are prepared next, and what it needs on top of what there is. False where memory
   // is not the engine's business; Error where its limits do not admit the plan.
   virtual bool expect(const Plan& /*plan*/, const MemoryNeed& /*need*/) { return false; }
+  // What is expected of tasks, where the engine asks anybody; and which of its kinds a worker is.
+  virtual PerformanceModel* model() { return nullptr; }
+  virtual int kind(int /*worker*/) const { return 0; }
   virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
   virtual void remove_buffer(BufferId buffer) = 0;
   virtual void set_temporary(BufferId /*buffer*/) {
@@ -98,6 +103,8 @@ struct EngineOptions {
 };
 
 std::unique_ptr<Engine> make_device_engine(std::unique_ptr<DeviceQueue> queue);
+// What make_engine makes of them: Error for workers and devices that are not there.
+EngineOptions checked(EngineOptions options);
 std::unique_ptr<Engine> make_engine(const EngineOptions& options);
 std::vector<std::string> scheduler_names();  // ours, then StarPU's
 

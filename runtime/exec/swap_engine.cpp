@@ -64,6 +64,8 @@ class SwapEngine final : public Engine {
   int64_t bytes_moved(int worker) const override { return engine_->bytes_moved(worker); }
   DeviceQueue* queue(int worker) override { return engine_->queue(worker); }
   bool asynchronous() const override { return engine_->asynchronous(); }
+  PerformanceModel* model() override { return engine_->model(); }
+  int kind(int worker) const override { return engine_->kind(worker); }
 
   bool expect(const Plan& plan, const MemoryNeed& need) override {
     std::lock_guard lock(mutex_);

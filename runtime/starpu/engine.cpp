@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 #include "runtime/core/text.hpp"
 #include "runtime/starpu/devices.hpp"
 #include "runtime/starpu/policy.hpp"
@@ -57,8 +58,9 @@ void finished(void* argument) {
   call->runner->finished(call->index, call->worker);
 }
 
-double nominal_cost(struct starpu_task* task, struct starpu_perfmodel_arch*, unsigned) {
-  return 1e6 * nominal_seconds(*static_cast<const Call*>(task->cl_arg));  // µs
+double expected_cost(struct starpu_task* task, unsigned worker, unsigned) {
+  return 1e6 *
+         expected_seconds(*static_cast<const Call*>(task->cl_arg), static_cast<int>(worker)).seconds;  // µs
 }
 
 // One for all tasks. StarPU keeps a pointer to the model until it shuts down, so both live with the engine.
@@ -67,8 +69,8 @@ struct Codelet {
   starpu_codelet codelet{};
 
   Codelet() {
-    model.type = STARPU_PER_ARCH;
-    model.arch_cost_function = nominal_cost;
+    model.type = STARPU_PER_WORKER;
+    model.worker_cost_function = expected_cost;
     model.symbol = "tessera";
     starpu_codelet_init(&codelet);
     codelet.cpu_funcs[0] = run_where_it_is;
@@ -85,7 +87,7 @@ struct Codelet {
 
 class StarpuTasks final : public TaskSet {
  public:
-  StarpuTasks(Codelet& codelet, const std::vector<starpu_data_handle_t>& handles,
+  StarpuTasks(Codelet& codelet, const Timing& timing, const std::vector<starpu_data_handle_t>& handles,
               std::vector<EngineTask> tasks, TaskRunner& runner)
       : described_(std::move(tasks)) {
     tasks_.resize(described_.size());
@@ -101,6 +103,8 @@ class StarpuTasks final : public TaskSet {
       calls_[t].index = static_cast<int>(t);
       calls_[t].n_buffers = static_cast<int>(from.accesses.size());
       calls_[t].task = task;
+      calls_[t].history = from.history;
+      calls_[t].timing = &timing;
       starpu_task_init(task);
       task->cl = &codelet.codelet;
       task->cl_arg = &calls_[t];
@@ -175,6 +179,9 @@ class StarpuEngine final : public Engine {
     check_starpu(options);
     if (running.exchange(true))
       throw error("StarPU runs once in a process: end the other session first, or use engine = threads");
+    const bool asks =
+        policy || !options.opencl.empty() || !options.cuda.empty() || options.scheduler.starts_with("dm");
+    if (asks) timing_.model = std::make_unique<PerformanceModel>(performance_file());
     starpu_conf conf;
     starpu_conf_init(&conf);
     conf.precedence_over_environment_variables = 1;
@@ -199,6 +206,7 @@ class StarpuEngine final : public Engine {
       starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
     try {
       queues_ = make_queues();
+      if (timing_.model) name_kinds();
     } catch (...) {
       starpu_shutdown();
       running = false;
@@ -206,6 +214,7 @@ class StarpuEngine final : public Engine {
     }
   }
   ~StarpuEngine() override {
+    if (timing_.model && unlike_) timing_.model->save();
     for (size_t b = 0; b < handles_.size(); ++b)
       if (handles_[b]) remove_buffer(static_cast<int>(b));
     queues_.clear();
@@ -237,6 +246,9 @@ class StarpuEngine final : public Engine {
     return bytes;
   }
 
+  PerformanceModel* model() override { return timing_.model.get(); }
+  int kind(int worker) const override { return timing_.kinds[static_cast<size_t>(worker)]; }
+
   BufferId add_buffer(void* memory, size_t bytes) override {
     starpu_data_handle_t handle = nullptr;
     starpu_variable_data_register(&handle, STARPU_MAIN_RAM, reinterpret_cast<uintptr_t>(memory), bytes);
@@ -257,7 +269,7 @@ class StarpuEngine final : public Engine {
   void release(BufferId buffer) override { starpu_data_release(handles_[static_cast<size_t>(buffer)]); }
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
     keep_on_cpu(tasks);
-    return std::make_unique<StarpuTasks>(codelet_, handles_, std::move(tasks), runner);
+    return std::make_unique<StarpuTasks>(codelet_, timing_, handles_, std::move(tasks), runner);
   }
 
  private:
@@ -291,8 +303,17 @@ class StarpuEngine final : public Engine {
                  wanted, bytes_text(largest_device_task_));
   }
 
+  void name_kinds() {
+    for (const auto& queue : queues_) {
+      timing_.kinds.push_back(timing_.model->kind(queue ? queue->kind() : cpu_kind()));
+      unlike_ = unlike_ || queue;
+    }
+  }
+
   std::unique_ptr<StarpuPolicy> policy_;
   Codelet codelet_;
+  Timing timing_;
+  bool unlike_ = false;  // there are workers of several kinds
   std::vector<starpu_data_handle_t> handles_;
   std::vector<std::span<std::byte>> memory_;  // of the handles
   int64_t largest_device_task_ = 0;
@@ -303,7 +324,10 @@ class StarpuEngine final : public Engine {
 
 }  // namespace
 
-Expected expected_seconds(const Call& call, int) { return {.seconds = nominal_seconds(call)}; }
+Expected expected_seconds(const Call& call, int worker) {
+  if (!call.history) return {.seconds = nominal_seconds(call)};
+  return call.timing->model->expected(*call.history, call.timing->kinds[static_cast<size_t>(worker)]);
+}
 
 std::vector<std::string> starpu_scheduler_names() {
   std::vector<std::string> names;
