@@ -75,8 +75,8 @@ class Engine {
   virtual int kind(int /*worker*/) const { return 0; }
   virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
   virtual void remove_buffer(BufferId buffer) = 0;
-  virtual void set_temporary(BufferId /*buffer*/) {
-  }  // nobody but the tasks between two overwritings reads it
+  // Nobody but tasks between two overwritings reads it.
+  virtual void set_temporary(BufferId /*buffer*/) {}
   // Host access to a buffer that no submitted task uses.
   virtual void acquire(BufferId buffer, Mode mode) = 0;
   virtual void release(BufferId buffer) = 0;
