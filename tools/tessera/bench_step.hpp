@@ -23,8 +23,9 @@ struct StepReport {
   DType dtype = DType::f32;
   double step_s = 0, tokens_per_s = 0, gflops = 0, ceiling_gflops = 0;
   int64_t peak_bytes = 0;
-  int64_t predicted_bytes = 0, intermediate_bytes = 0;  // what the plan said; activations are among the latter
-  KernelTimes times;  // of the measured steps
+  int64_t predicted_bytes = 0,
+          intermediate_bytes = 0;  // what the plan said; activations are among the latter
+  KernelTimes times;               // of the measured steps
 
   double share() const { return ceiling_gflops > 0 ? gflops / ceiling_gflops : 0; }
 };

@@ -57,14 +57,14 @@ Config config_of(const StepShape& shape, DType dtype) {
   return config;
 }
 
-Batch random_batch(const StepShape& shape) {
-  Batch batch(shape.tokens());
-  for (int64_t row = 0; row < shape.tokens(); ++row) {
+Batch random_batch(int64_t rows, int64_t seq, int64_t vocab) {
+  Batch batch(rows);
+  for (int64_t row = 0; row < rows; ++row) {
     const auto draw = philox({static_cast<uint32_t>(row), 0, 0, 0}, philox_key(0));
     const auto below = [&](uint32_t word) {
-      return static_cast<int32_t>(word % static_cast<uint64_t>(shape.vocab));
+      return static_cast<int32_t>(word % static_cast<uint64_t>(vocab));
     };
-    batch.set(row, row / shape.seq * shape.seq, below(draw[0]), below(draw[1]));
+    batch.set(row, row / seq * seq, below(draw[0]), below(draw[1]));
   }
   return batch;
 }

@@ -26,6 +26,10 @@ const StepShape& step_shape_named(std::string_view name);  // throws Error on an
 
 // A training step of it, as the peers' script makes one: AdamW, no clipping.
 Config config_of(const StepShape& shape, DType dtype);
-Batch random_batch(const StepShape& shape);  // the same one every time
+// The same one every time.
+Batch random_batch(int64_t rows, int64_t seq, int64_t vocab);
+inline Batch random_batch(const StepShape& shape) {
+  return random_batch(shape.tokens(), shape.seq, shape.vocab);
+}
 
 }  // namespace tessera
