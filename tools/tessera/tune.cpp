@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "models/data/dataset.hpp"
 #include "models/train/plans.hpp"
 #include "models/train/training_graph.hpp"
 #include "runtime/core/devices.hpp"
