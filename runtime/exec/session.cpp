@@ -12,6 +12,7 @@
 #include "runtime/core/machine.hpp"
 #include "runtime/core/philox.hpp"
 #include "runtime/exec/executor.hpp"
+#include "runtime/exec/tile_copies.hpp"
 #include "runtime/plan/memory.hpp"
 
 namespace tessera {
@@ -54,6 +55,14 @@ class OnHost {
 };
 
 }  // namespace
+
+void scatter(const TileGrid& grid, size_t element, const void* whole, std::span<std::byte* const> tiles) {
+  for_each_tile(grid, element, [&](size_t tile, auto for_each_row) {
+    for_each_row([&](size_t at, size_t from, size_t bytes) {
+      std::memcpy(tiles[tile] + at, static_cast<const std::byte*>(whole) + from, bytes);
+    });
+  });
+}
 
 void scatter(const TileGrid& grid, size_t element, const void* whole, Engine& engine,
              std::span<const HostTile> tiles) {

@@ -11,6 +11,7 @@
 
 #include "runtime/core/machine.hpp"
 #include "runtime/core/philox.hpp"
+#include "runtime/exec/tile_copies.hpp"
 #include "tools/tessera/plan_report.hpp"
 
 namespace tessera {
