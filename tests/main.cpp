@@ -4,14 +4,17 @@
 
 #include <cstdlib>
 
+#include "tests/paths.hpp"
+
 #ifdef __SANITIZE_THREAD__
 // oneDNN is not built with the sanitizer, which therefore does not see its locks.
 extern "C" const char* __tsan_default_suppressions() { return "race:libdnnl.so\n"; }
 #endif
 
 int main(int argc, char** argv) {
-  setenv("STARPU_HOME", TESSERA_TEST_HOME, 0);
-  setenv("TESSERA_CACHE", TESSERA_TEST_HOME "/cache", 0);
+  const std::string home = tessera::test::built_path(TESSERA_TEST_HOME, "tests/home");
+  setenv("STARPU_HOME", home.c_str(), 0);
+  setenv("TESSERA_CACHE", (home + "/cache").c_str(), 0);
   setenv("STARPU_SILENT", "1", 0);
   setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 0);  // containers
   setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 0);

@@ -4,23 +4,14 @@
 
 #include <filesystem>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "models/config/hf_config.hpp"
-#include "models/train/language_model.hpp"
-#include "runtime/exec/executor.hpp"
+#include "models/generate/pass.hpp"
 
 namespace tessera {
-
-struct Sampling {
-  float temperature = 0;  // 0: the likeliest token
-  int top_k = 0;          // only among the k likeliest; 0: all
-  float top_p = 1;        // only among the likeliest that together have this probability
-  uint64_t seed = 0;
-};
 
 struct GenerateOptions {
   int64_t max_new = 64;
@@ -48,20 +39,12 @@ class Generator {
   const HfConfig& config() const { return config_; }
 
  private:
-  // A plan over some rows of one sequence; its last true row gives the next token.
-  struct Pass {
-    int64_t rows = 0;
-    std::unique_ptr<Graph> graph = std::make_unique<Graph>();
-    Tensor tokens, positions, starts, block_table, sequence, slots, last, rng, sampling, next;
-    std::unique_ptr<Executor> executor;
-  };
-
-  Pass make_pass(Session& session, int64_t rows) const;
-  int32_t run(Pass& pass, const std::vector<int32_t>& ids, int64_t from, const Sampling& sampling) const;
+  // Runs the ids from `from` on, at most pass.rows() of them, and returns the token after the last one.
+  static int32_t run(Pass& pass, const std::vector<int32_t>& ids, int64_t from, const Sampling& sampling);
 
   HfConfig config_;
   Options options_;
-  Pass prefill_, decode_;
+  std::optional<Pass> prefill_, decode_;
 };
 
 }  // namespace tessera

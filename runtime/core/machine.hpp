@@ -52,6 +52,9 @@ struct Machine {
   bool operator==(const Machine&) const = default;
 };
 
+// A CPU worker as performance models name it: all that decides how fast it is.
+inline std::string cpu_kind() { return "cpu " + Machine::here().cpu; }
+
 // Cores this process may run on: as many workers as make sense.
 int usable_cores();
 

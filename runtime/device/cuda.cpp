@@ -184,7 +184,8 @@ class CudaQueue final : public DeviceQueue {
 
   DeviceApi api() const override { return DeviceApi::cuda; }
   std::string device_name() const override { return described_.name; }
-  std::string kind() const override {
+  std::string kind() const override { return described_.kind(); }
+  std::string numerics() const override {
     return fmt::format("cuda {}, {}, driver {}, {}, {}", described_.name, described_.architecture(),
                        described_.driver, compiler_version(api_), gemm_version(api_));
   }

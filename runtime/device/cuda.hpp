@@ -17,6 +17,8 @@ struct CudaDevice {
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
 
+  std::string kind() const { return "cuda " + name + " " + driver; }  // all that decides how fast it is
+
   std::string architecture() const { return "sm_" + std::to_string(major) + std::to_string(minor); }
 };
 

@@ -8,7 +8,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <deque>
+#include <optional>
+#include <thread>
 #include <unordered_map>
 
 #include "runtime/device/cache.hpp"
@@ -21,6 +25,17 @@ void check(cl_int status, const char* what) {
   if (status == CL_MEM_OBJECT_ALLOCATION_FAILURE || status == CL_OUT_OF_RESOURCES)
     throw failure("OpenCL: {}: the device is out of memory (error {})", what, status);
   if (status != CL_SUCCESS) throw failure("OpenCL: {} fails with error {}", what, status);
+}
+
+using Clock = std::chrono::steady_clock;
+
+// For tests: how many times longer than it takes a device pretends to take.
+double slowness() {
+  static const double times = [] {
+    const char* text = std::getenv("TESSERA_TEST_SLOW_DEVICE");
+    return text ? std::max(1.0, std::atof(text)) : 1.0;
+  }();
+  return times;
 }
 
 std::string info_text(cl_device_id device, cl_device_info what) {
@@ -55,6 +70,21 @@ std::vector<cl_device_id> all_devices() {
   return all;
 }
 
+// By the extension of all vendors, else by NVIDIA's.
+std::string pci_address(cl_device_id device) {
+  constexpr cl_device_info bus_info = 0x410F, nv_bus = 0x4008, nv_slot = 0x4009, nv_domain = 0x400A;
+  cl_uint at[4] = {};  // domain, bus, device, function
+  if (clGetDeviceInfo(device, bus_info, sizeof at, at, nullptr) != CL_SUCCESS) {
+    cl_uint slot = 0;
+    if (clGetDeviceInfo(device, nv_bus, sizeof slot, &at[1], nullptr) != CL_SUCCESS ||
+        clGetDeviceInfo(device, nv_slot, sizeof slot, &slot, nullptr) != CL_SUCCESS)
+      return {};
+    clGetDeviceInfo(device, nv_domain, sizeof slot, &at[0], nullptr);
+    at[2] = slot >> 3, at[3] = slot & 7;
+  }
+  return fmt::format("{:04x}:{:02x}:{:02x}.{:x}", at[0], at[1], at[2], at[3]);
+}
+
 OpenclDevice describe(cl_device_id device) {
   const auto platform = info_value<cl_platform_id>(device, CL_DEVICE_PLATFORM);
   char name[256] = "";
@@ -65,7 +95,8 @@ OpenclDevice describe(cl_device_id device) {
           .memory_bytes = static_cast<int64_t>(info_value<cl_ulong>(device, CL_DEVICE_GLOBAL_MEM_SIZE)),
           .local_bytes = static_cast<int64_t>(info_value<cl_ulong>(device, CL_DEVICE_LOCAL_MEM_SIZE)),
           .compute_units = static_cast<int>(info_value<cl_uint>(device, CL_DEVICE_MAX_COMPUTE_UNITS)),
-          .is_cpu = (info_value<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_CPU) != 0};
+          .is_cpu = (info_value<cl_device_type>(device, CL_DEVICE_TYPE) & CL_DEVICE_TYPE_CPU) != 0,
+          .bus_id = pci_address(device)};
 }
 
 class OpenclQueue final : public DeviceQueue {
@@ -86,7 +117,8 @@ class OpenclQueue final : public DeviceQueue {
 
   DeviceApi api() const override { return DeviceApi::opencl; }
   std::string device_name() const override { return described_.name; }
-  std::string kind() const override {
+  std::string kind() const override { return described_.kind(); }
+  std::string numerics() const override {
     return fmt::format("opencl {}, {} {}", described_.name, described_.platform, described_.driver);
   }
   DeviceTraits traits() const override {
@@ -105,6 +137,7 @@ class OpenclQueue final : public DeviceQueue {
     const size_t local[3] = {static_cast<size_t>(grid.items[0]), static_cast<size_t>(grid.items[1]), 1};
     size_t global[3];
     for (size_t d = 0; d < 3; ++d) global[d] = static_cast<size_t>(grid.groups[d]) * local[d];
+    if (slowness() > 1 && !busy_since_) busy_since_ = Clock::now();
     const cl_int status =
         clEnqueueNDRangeKernel(queue_, kernel, 3, nullptr, global, local, 0, nullptr, nullptr);
     if (status != CL_SUCCESS)
@@ -147,7 +180,12 @@ class OpenclQueue final : public DeviceQueue {
   void write(void* to, const void* host, size_t bytes) override {
     check(clEnqueueWriteBuffer(queue_, memory(to), CL_TRUE, 0, bytes, host, 0, nullptr, nullptr), "a copy");
   }
-  void finish() override { check(clFinish(queue_), "the end of a task"); }
+  void finish() override {
+    check(clFinish(queue_), "the end of a task");
+    if (!busy_since_) return;
+    std::this_thread::sleep_for((Clock::now() - *busy_since_) * (slowness() - 1));
+    busy_since_.reset();
+  }
 
   void* scratch_bytes(size_t bytes) override {
     Chunk* best = nullptr;
@@ -271,12 +309,18 @@ class OpenclQueue final : public DeviceQueue {
   std::unordered_map<std::string, cl_program> programs_;
   std::deque<Chunk> scratch_;
   std::vector<Fault> faults_;
-  size_t n_faults_ = 0;  // of the running task
+  size_t n_faults_ = 0;                          // of the running task
+  std::optional<Clock::time_point> busy_since_;  // where a test slows it down: the first launch
 };
 
 }  // namespace
 
 bool built_with_opencl() { return true; }
+
+std::string OpenclDevice::kind() const {
+  return fmt::format("opencl {} {} {} units {}{}", platform, name, compute_units, driver,
+                     slowness() > 1 ? fmt::format(" slowed {} times", slowness()) : "");
+}
 
 const std::vector<OpenclDevice>& opencl_devices() {
   static const std::vector<OpenclDevice> all = [] {

@@ -16,6 +16,9 @@ struct OpenclDevice {
   int64_t memory_bytes = 0, local_bytes = 0;
   int compute_units = 0;
   bool is_cpu = false;
+  std::string bus_id = {};  // "0000:1b:00.0"; empty where the driver does not say
+
+  std::string kind() const;  // all that decides how fast it is
 };
 
 bool built_with_opencl();

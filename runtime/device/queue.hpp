@@ -118,8 +118,9 @@ class DeviceQueue {
   virtual ~DeviceQueue() = default;
   virtual DeviceApi api() const = 0;
   virtual std::string device_name() const = 0;
+  virtual std::string kind() const { return device_name(); }  // all that decides how fast it is
   // What bits depend on: the device's model and what compiles and computes for it, with versions.
-  virtual std::string kind() const { return device_name(); }
+  virtual std::string numerics() const { return device_name(); }
   virtual DeviceTraits traits() const { return {}; }
   virtual void* native() const { return nullptr; }  // the cl_command_queue or cudaStream_t, for libraries
 

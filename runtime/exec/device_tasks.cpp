@@ -63,7 +63,7 @@ bool Executor::runs_on_device(const Task& task) const {
 void Executor::launch_stages(Set& set, int task, int worker, void* const* pointers,
                              DeviceQueue& queue) noexcept {
   const std::vector<Stage>& stages = plan_.tasks[static_cast<size_t>(task)].stages;
-  set.began[static_cast<size_t>(task)] = now_ns();
+  use_[static_cast<size_t>(worker)].launched.push_back(now_ns());
   size_t s = 0;
   try {
     DeviceScratch scratch;
@@ -80,17 +80,17 @@ void Executor::launch_stages(Set& set, int task, int worker, void* const* pointe
   }
 }
 
-// A device may have begun before: the next task's launches overlap the one that runs.
-void Executor::device_done(Set& set, int task, int worker) noexcept try {
+// A device works through its tasks in order: each begins when it was launched, or when the one before is
+// done.
+void Executor::device_done(int task, int worker) noexcept try {
   DeviceQueue* queue = session_.engine().queue(worker);
   if (!queue) return;
   Use& use = use_[static_cast<size_t>(worker)];
-  const int64_t now = now_ns();
-  ++use.tasks;
-  use.flops += plan_.tasks[static_cast<size_t>(task)].flops;
-  use.busy_ns += now - std::max(set.began[static_cast<size_t>(task)], use.last_done);
-  use.last_done = now;
+  const int64_t begin = std::max(use.launched.front(), use.last_done);
+  use.launched.pop_front();
+  use.last_done = now_ns();
   queue->task_done();
+  count(task, worker, use.last_done - begin);
 } catch (...) {
   fail(plan_.tasks[static_cast<size_t>(task)].stages.back().label);
 }

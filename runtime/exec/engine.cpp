@@ -60,27 +60,31 @@ std::vector<std::string> scheduler_names() {
   return names;
 }
 
-std::unique_ptr<Engine> make_engine(const EngineOptions& options) {
-  EngineOptions checked = options;
+EngineOptions checked(EngineOptions options) {
   const int cores = usable_cores();
-  if (checked.workers == 0) checked.workers = cores;
-  if (checked.workers < 0 || checked.workers > cores)
-    throw error("workers = {}: this machine has {} cores; ask for 1 to {}", checked.workers, cores, cores);
-  if (checked.engine != "starpu" && checked.engine != "threads" && checked.engine != "device")
-    throw error("engine {} is not known; use starpu, threads or device", shown(checked.engine));
-  check_devices(checked);
-  if (checked.engine == "device") return make_device_engine(the_one_queue(checked));
-  std::unique_ptr<Scheduler> policy = make_scheduler(checked.scheduler);
+  if (options.workers == 0) options.workers = cores;
+  if (options.workers < 0 || options.workers > cores)
+    throw error("workers = {}: this machine has {} cores; ask for 1 to {}", options.workers, cores, cores);
+  if (options.engine != "starpu" && options.engine != "threads" && options.engine != "device")
+    throw error("engine {} is not known; use starpu, threads or device", shown(options.engine));
+  check_devices(options);
+  return options;
+}
+
+std::unique_ptr<Engine> make_engine(const EngineOptions& asked) {
+  const EngineOptions options = checked(asked);
+  if (options.engine == "device") return make_device_engine(the_one_queue(options));
+  std::unique_ptr<Scheduler> policy = make_scheduler(options.scheduler);
   const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
   const std::vector<std::string_view> known(names.begin(), names.end());
-  if (!policy && std::find(known.begin(), known.end(), checked.scheduler) == known.end())
-    throw error("scheduler {} is not known{}", shown(checked.scheduler),
-                suggestion(checked.scheduler, known));
-  if (!policy && !checked.explain.empty())
+  if (!policy && std::find(known.begin(), known.end(), options.scheduler) == known.end())
+    throw error("scheduler {} is not known{}", shown(options.scheduler),
+                suggestion(options.scheduler, known));
+  if (!policy && !options.explain.empty())
     throw error("scheduler {} is StarPU's and cannot explain what it does; take one of ours, such as {}",
-                shown(checked.scheduler), policy_table()[0].name);
-  return checked.engine == "threads" ? make_thread_engine(checked, std::move(policy))
-                                     : make_starpu_engine(checked, std::move(policy));
+                shown(options.scheduler), policy_table()[0].name);
+  return options.engine == "threads" ? make_thread_engine(options, std::move(policy))
+                                     : make_starpu_engine(options, std::move(policy));
 }
 
 }  // namespace tessera

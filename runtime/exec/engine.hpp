@@ -11,6 +11,7 @@
 #include "runtime/device/queue.hpp"
 #include "runtime/exec/kinds.hpp"
 #include "runtime/plan/plan.hpp"
+#include "runtime/sched/performance_model.hpp"
 #include "runtime/sched/scheduler.hpp"
 
 namespace tessera {
@@ -31,6 +32,7 @@ struct EngineTask {
   const char* name = "";        // of its first kernel; this and the label outlive the engine's use of them
   std::string_view label = {};  // of the task: "block3/attention[2,0] backward"
   bool on_device = false;       // whether workers that drive a device may run it
+  PerformanceModel::Entry* history = nullptr;  // where the engine has a model
 };
 
 // What a policy sees of a task and of what it accesses.
@@ -71,6 +73,9 @@ class Engine {
   }
   // Whether a device may still be busy with a task when run() returns; by the time of finished() it is not.
   virtual bool asynchronous() const { return false; }
+  // What is expected of tasks, where the engine asks anybody; and which of its kinds a worker is.
+  virtual PerformanceModel* model() { return nullptr; }
+  virtual int kind(int /*worker*/) const { return 0; }
   virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
   virtual void remove_buffer(BufferId buffer) = 0;
   // Host access to a buffer that no submitted task uses.
@@ -100,6 +105,8 @@ struct EngineOptions {
 };
 
 std::unique_ptr<Engine> make_device_engine(std::unique_ptr<DeviceQueue> queue);
+// What make_engine makes of them: Error for workers and devices that are not there.
+EngineOptions checked(EngineOptions options);
 std::unique_ptr<Engine> make_engine(const EngineOptions& options);
 std::vector<std::string> scheduler_names();  // ours, then StarPU's
 

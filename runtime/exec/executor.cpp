@@ -127,13 +127,19 @@ void Executor::execute(Set& set, int task, int worker, void* const* pointers) no
   if (DeviceQueue* queue = session_.engine().queue(worker))
     return launch_stages(set, task, worker, pointers, *queue);
   if (failed_.load(std::memory_order_relaxed)) return;
-  const Task& what = plan_.tasks[static_cast<size_t>(task)];
   const int64_t begin = now_ns();
   run_stages(set, task, worker, pointers);
+  count(task, worker, now_ns() - begin);
+}
+
+void Executor::count(int task, int worker, int64_t nanoseconds) noexcept {
   Use& use = use_[static_cast<size_t>(worker)];
   ++use.tasks;
-  use.flops += what.flops;
-  use.busy_ns += now_ns() - begin;
+  use.flops += plan_.tasks[static_cast<size_t>(task)].flops;
+  use.busy_ns += nanoseconds;
+  PerformanceModel::Entry* history = histories_[static_cast<size_t>(task)];
+  if (history && !failed_.load(std::memory_order_relaxed))
+    PerformanceModel::add(*history, session_.engine().kind(worker), static_cast<double>(nanoseconds) * 1e-9);
 }
 
 void Executor::run_stages(Set& set, int task, int worker, void* const* pointers) noexcept {

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -140,7 +141,7 @@ class Executor {
   void record(const Record& what) { records_[static_cast<size_t>(what.worker)].push_back(what); }
   static int64_t now_ns();
   void check_kinds(const std::string& kinds) const;
-  void device_done(Set& set, int task, int worker) noexcept;
+  void device_done(int task, int worker) noexcept;
   void finished(Set& set, int task) noexcept;
   void fail(const std::string& label) noexcept;
   void give_up(std::exception_ptr problem) noexcept;
@@ -160,14 +161,17 @@ class Executor {
   Memory arena_;
   std::vector<BufferId> intermediates_;  // engine's buffer per plan buffer, -1 elsewhere
   std::vector<TaskLayout> layouts_;
-  std::vector<int> sources_;     // tasks without predecessors in their step
-  std::vector<char> on_device_;  // per task: whether devices may run it
+  std::vector<PerformanceModel::Entry*> histories_;  // per task; null where nobody asks
+  std::vector<int> sources_;                         // tasks without predecessors in their step
+  std::vector<char> on_device_;                      // per task: whether devices may run it
   std::unique_ptr<Set> sets_[step_sets];
   struct alignas(64) Use {  // written by one worker alone
     int64_t tasks = 0, busy_ns = 0;
-    int64_t last_done = 0;  // of a device's tasks
     double flops = 0;
+    std::deque<int64_t> launched;  // when the device's tasks were that are not done
+    int64_t last_done = 0;
   };
+  void count(int task, int worker, int64_t nanoseconds) noexcept;
   std::vector<Use> use_;  // per worker
   std::vector<std::vector<Record>> records_;
   std::vector<StepStart> step_starts_;

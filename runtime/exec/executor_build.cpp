@@ -27,6 +27,9 @@ Executor::Executor(Session& session, Plan plan, const ExecutorOptions& options)
     if (changes) (info.shadow_of >= 0 ? refreshed_ : changed_variables_).push_back(info.name);
   }
   build_layouts();
+  if (PerformanceModel* model = session_.engine().model())
+    for (const Task& task : plan_.tasks) histories_.push_back(&model->entry(cost_of(plan_, task)));
+  histories_.resize(plan_.tasks.size());
   build_sets();
   records_.resize(static_cast<size_t>(session_.engine().workers()));
   use_.resize(records_.size());
@@ -109,7 +112,6 @@ void Executor::build_sets() {
     Set& set = *slot;
     set.missing = std::vector<std::atomic<int>>(plan_.tasks.size());
     set.ran.assign(plan_.tasks.size(), no_kind);
-    set.began.assign(plan_.tasks.size(), 0);
     set.memory = Memory(per_set);
     set.data.assign(plan_.buffers.size(), nullptr);
     set.buffers.assign(plan_.buffers.size(), -1);
@@ -125,6 +127,7 @@ void Executor::build_sets() {
     std::vector<EngineTask> tasks;
     for (const Task& task : plan_.tasks) {
       EngineTask& prepared = tasks.emplace_back();
+      prepared.history = histories_[tasks.size() - 1];
       prepared.priority = task.priority;
       prepared.flops = task.flops;
       prepared.bytes = task.bytes;

@@ -24,7 +24,6 @@ struct Executor::Set {
   std::atomic<size_t> next_source{0};     // of those without predecessors in the step: the first not started
   std::string wanted;                     // a kind's letter per task; empty: any
   std::string ran;                        // and where it did run
-  std::vector<int64_t> began;             // on devices; ns
   int64_t step = -1;
   bool done = true;
   Memory memory;                 // inputs and fetches
@@ -42,7 +41,7 @@ class Executor::Runner final : public TaskRunner {
     executor_.execute(set_, task, worker, pointers);
   }
   void finished(int task, int worker) noexcept override {
-    executor_.device_done(set_, task, worker);
+    executor_.device_done(task, worker);
     executor_.finished(set_, task);
   }
   void failed(const std::string& message) noexcept override {

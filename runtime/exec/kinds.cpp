@@ -18,7 +18,7 @@ int WorkerKinds::find(std::string_view name) const {
   return found == names.end() ? any_kind : static_cast<int>(found - names.begin());
 }
 
-std::string cpu_kind() {
+std::string cpu_numerics() {
   const int64_t target = hwy::SupportedAndGeneratedTargets().front();  // the best one
   return fmt::format("cpu {}, {}, {}, Tessera {}", Machine::here().cpu, hwy::TargetName(target),
                      gemm_library(), TESSERA_VERSION);
@@ -29,7 +29,7 @@ WorkerKinds kinds_of(Engine& engine) {
   for (int worker = 0; worker < engine.workers(); ++worker) {
     const DeviceQueue* queue = engine.queue(worker);
     const std::string name =
-        queue ? fmt::format("{}, Tessera {}", queue->kind(), TESSERA_VERSION) : cpu_kind();
+        queue ? fmt::format("{}, Tessera {}", queue->numerics(), TESSERA_VERSION) : cpu_numerics();
     if (kinds.find(name) == any_kind) kinds.names.push_back(name);
     kinds.of.push_back(kinds.find(name));
   }

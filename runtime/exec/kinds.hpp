@@ -1,5 +1,5 @@
-// Kinds of workers: instruction set or device model, and library versions. Bits depend on them, and on which
-// kind ran a task.
+// Kinds of workers: instruction set or device model, and library versions. Bits depend on which kind ran a
+// task.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -24,7 +24,7 @@ struct WorkerKinds {
   int find(std::string_view name) const;  // any_kind where there is none
 };
 WorkerKinds kinds_of(Engine& engine);
-std::string cpu_kind();
+std::string cpu_numerics();
 
 // Where a step's tasks ran: a letter each, 'a' for the first kind; '-' for those completed from outside.
 inline constexpr int most_kinds = 26;

@@ -20,12 +20,14 @@ namespace tessera {
 namespace {
 
 #ifdef STARPU_USE_CUDA
-constexpr bool has_cuda = true;
+// Weak: at run time there may be a StarPU without CUDA, which has no such function.
+#pragma weak starpu_cuda_get_local_stream
+bool has_cuda() { return starpu_cuda_get_local_stream != nullptr; }
 std::unique_ptr<DeviceQueue> cuda_queue(int device) {
   return make_cuda_queue(device, starpu_cuda_get_local_stream());
 }
 #else
-constexpr bool has_cuda = false;
+bool has_cuda() { return false; }
 std::unique_ptr<DeviceQueue> cuda_queue(int) { return nullptr; }
 #endif
 
@@ -68,7 +70,7 @@ void make_one(void* argument) noexcept {
 }  // namespace
 
 void check_starpu(const EngineOptions& options) {
-  if (!options.cuda.empty() && !has_cuda)
+  if (!options.cuda.empty() && !has_cuda())
     throw error("cuda:{}: this StarPU is built without CUDA", options.cuda[0]);
   if (!options.opencl.empty() && !has_opencl)
     throw error("opencl:{}: this StarPU is built without OpenCL", options.opencl[0]);

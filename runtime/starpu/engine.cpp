@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 #include "runtime/starpu/devices.hpp"
 #include "runtime/starpu/policy.hpp"
 
@@ -60,8 +61,9 @@ void finished(void* argument) {
   call->runner->finished(call->index, call->worker);
 }
 
-double nominal_cost(struct starpu_task* task, struct starpu_perfmodel_arch*, unsigned) {
-  return 1e6 * nominal_seconds(*static_cast<const Call*>(task->cl_arg));  // µs
+double expected_cost(struct starpu_task* task, unsigned worker, unsigned) {
+  return 1e6 *
+         expected_seconds(*static_cast<const Call*>(task->cl_arg), static_cast<int>(worker)).seconds;  // µs
 }
 
 // One for all tasks. StarPU keeps a pointer to the model until it shuts down, so both live with the engine.
@@ -70,8 +72,8 @@ struct Codelet {
   starpu_codelet codelet{};
 
   Codelet() {
-    model.type = STARPU_PER_ARCH;
-    model.arch_cost_function = nominal_cost;
+    model.type = STARPU_PER_WORKER;
+    model.worker_cost_function = expected_cost;
     model.symbol = "tessera";
     starpu_codelet_init(&codelet);
     codelet.cpu_funcs[0] = run_where_it_is;
@@ -88,7 +90,8 @@ struct Codelet {
 
 class StarpuTasks final : public TaskSet {
  public:
-  StarpuTasks(Codelet& codelet, const std::vector<starpu_data_handle_t>& handles, const WorkerKinds& kinds,
+  StarpuTasks(Codelet& codelet, const Timing& timing, const std::vector<starpu_data_handle_t>& handles,
+              const WorkerKinds& kinds,
               std::vector<EngineTask> tasks, TaskRunner& runner)
       : described_(std::move(tasks)) {
     tasks_.resize(described_.size());
@@ -105,6 +108,8 @@ class StarpuTasks final : public TaskSet {
       calls_[t].n_buffers = static_cast<int>(from.accesses.size());
       calls_[t].task = task;
       calls_[t].kinds = &kinds.of;
+      calls_[t].history = from.history;
+      calls_[t].timing = &timing;
       starpu_task_init(task);
       task->cl = &codelet.codelet;
       task->cl_arg = &calls_[t];
@@ -180,6 +185,9 @@ class StarpuEngine final : public Engine {
     check_starpu(options);
     if (running.exchange(true))
       throw error("StarPU runs once in a process: end the other session first, or use engine = threads");
+    const bool asks =
+        policy || !options.opencl.empty() || !options.cuda.empty() || options.scheduler.starts_with("dm");
+    if (asks) timing_.model = std::make_unique<PerformanceModel>(performance_file());
     starpu_conf conf;
     starpu_conf_init(&conf);
     conf.precedence_over_environment_variables = 1;
@@ -203,6 +211,7 @@ class StarpuEngine final : public Engine {
     try {
       queues_ = make_queues();
       if (kinds().names.size() > 1) codelet_.codelet.can_execute = can_execute;
+      if (timing_.model) name_kinds();
     } catch (...) {
       starpu_shutdown();
       running = false;
@@ -210,6 +219,7 @@ class StarpuEngine final : public Engine {
     }
   }
   ~StarpuEngine() override {
+    if (timing_.model && unlike_) timing_.model->save();
     for (size_t b = 0; b < handles_.size(); ++b)
       if (handles_[b]) remove_buffer(static_cast<int>(b));
     queues_.clear();
@@ -241,6 +251,9 @@ class StarpuEngine final : public Engine {
     return bytes;
   }
 
+  PerformanceModel* model() override { return timing_.model.get(); }
+  int kind(int worker) const override { return timing_.kinds[static_cast<size_t>(worker)]; }
+
   BufferId add_buffer(void* memory, size_t bytes) override {
     starpu_data_handle_t handle = nullptr;
     starpu_variable_data_register(&handle, STARPU_MAIN_RAM, reinterpret_cast<uintptr_t>(memory), bytes);
@@ -260,7 +273,7 @@ class StarpuEngine final : public Engine {
   }
   void release(BufferId buffer) override { starpu_data_release(handles_[static_cast<size_t>(buffer)]); }
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
-    return std::make_unique<StarpuTasks>(codelet_, handles_, kinds(), std::move(tasks), runner);
+    return std::make_unique<StarpuTasks>(codelet_, timing_, handles_, kinds(), std::move(tasks), runner);
   }
 
  private:
@@ -276,8 +289,17 @@ class StarpuEngine final : public Engine {
     }
   }
 
+  void name_kinds() {
+    for (const auto& queue : queues_) {
+      timing_.kinds.push_back(timing_.model->kind(queue ? queue->kind() : cpu_kind()));
+      unlike_ = unlike_ || queue;
+    }
+  }
+
   std::unique_ptr<StarpuPolicy> policy_;
   Codelet codelet_;
+  Timing timing_;
+  bool unlike_ = false;  // there are workers of several kinds
   std::vector<starpu_data_handle_t> handles_;
   std::vector<std::span<std::byte>> memory_;          // of the handles
   bool pin_ = false;                                  // there are GPUs
@@ -286,7 +308,10 @@ class StarpuEngine final : public Engine {
 
 }  // namespace
 
-Expected expected_seconds(const Call& call, int) { return {.seconds = nominal_seconds(call)}; }
+Expected expected_seconds(const Call& call, int worker) {
+  if (!call.history) return {.seconds = nominal_seconds(call)};
+  return call.timing->model->expected(*call.history, call.timing->kinds[static_cast<size_t>(worker)]);
+}
 
 std::vector<std::string> starpu_scheduler_names() {
   std::vector<std::string> names;

@@ -20,6 +20,14 @@ struct Call final : DispatchTask {
   const std::vector<int>* kinds = nullptr;  // per worker
   starpu_task* task = nullptr;
   std::vector<TaskAccess> list;  // what `accesses` shows
+  const PerformanceModel::Entry* history = nullptr;
+  const struct Timing* timing = nullptr;
+};
+
+// What is expected of tasks: the model, and each worker's kind in it.
+struct Timing {
+  std::unique_ptr<PerformanceModel> model;  // null where nobody asks
+  std::vector<int> kinds;
 };
 
 // How long a task takes on a worker that can run it, its bytes being there.

@@ -11,6 +11,7 @@
 
 #include "runtime/core/f16.hpp"
 #include "runtime/core/philox.hpp"
+#include "runtime/device/cuda.hpp"
 #include "runtime/device/opencl.hpp"
 #include "runtime/exec/executor.hpp"
 #include "tests/device/fake_engine.hpp"
@@ -20,11 +21,18 @@ namespace {
 
 constexpr double c = 8;  // of the one tolerance, c · sqrt(k) · eps of the storage type
 
-// Where kernels run: the CPU, a device by its index, or the same device through the launches of CUDA.
+// Where kernels run: the CPU, a device by its index, or the same device through the launches of CUDA; with
+// TESSERA_TEST_CUDA=real, a GPU.
 enum class Backend : uint8_t { cpu, opencl, cuda };
+
+bool real_cuda() {
+  const char* which = std::getenv("TESSERA_TEST_CUDA");
+  return which && which == std::string_view("real");
+}
 
 std::unique_ptr<Engine> engine_of(Backend backend) {
   if (backend == Backend::cpu) return make_engine({.engine = "threads", .workers = 2});
+  if (backend == Backend::cuda && real_cuda()) return make_engine({.engine = "device", .cuda = {0}});
   if (backend == Backend::cuda) return make_fake_cuda_engine();
   const char* index = std::getenv("TESSERA_TEST_OPENCL");  // of another device than the first
   return make_engine({.engine = "device", .opencl = {index ? std::atoi(index) : 0}});
@@ -34,6 +42,7 @@ std::unique_ptr<Engine> engine_of(Backend backend) {
 std::string why_not(Backend backend) {
   if (backend == Backend::opencl && opencl_devices().empty() && !std::getenv("TESSERA_TEST_OPENCL"))
     return "no OpenCL device";
+  if (backend == Backend::cuda && real_cuda()) return cuda_devices().empty() ? why_no_cuda() : "";
   return backend == Backend::cuda ? why_no_fake_cuda() : "";
 }
 
@@ -143,7 +152,7 @@ class ConformanceTest : public testing::TestWithParam<Conformance> {
   }
 
   void TearDown() override {
-    if (GetParam().backend != Backend::cuda) return;
+    if (GetParam().backend != Backend::cuda || real_cuda()) return;
     EXPECT_THAT(fake_cuda_problems(), testing::IsEmpty());
   }
 

@@ -17,6 +17,7 @@
 #include "runtime/core/error.hpp"
 #include "runtime/device/opencl.hpp"
 #include "runtime/exec/executor.hpp"
+#include "tests/paths.hpp"
 
 namespace tessera {
 namespace {
@@ -73,7 +74,8 @@ const std::vector<Optimizer> optimizers{
 };
 
 const nlohmann::json& golden() {
-  static const nlohmann::json data = nlohmann::json::parse(std::ifstream(TESSERA_GOLDENS "/optimizers.json"));
+  static const nlohmann::json data =
+      nlohmann::json::parse(std::ifstream(test::source_path("tests/goldens/optimizers.json")));
   return data;
 }
 

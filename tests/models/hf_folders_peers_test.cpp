@@ -11,6 +11,7 @@
 #include "runtime/exec/executor.hpp"
 #include "tests/models/peers.hpp"
 #include "tests/models/scratch.hpp"
+#include "tests/paths.hpp"
 
 namespace tessera {
 namespace {
@@ -70,8 +71,8 @@ class PeersFolders : public testing::Test {
     if (!peers_.missing.empty()) GTEST_SKIP() << peers_.missing;
   }
   void run_script(const std::string& arguments) const {
-    const std::string command =
-        fmt::format("'{}' '{}/tests/models/hf_folders.py' {}", peers_.python, TESSERA_SOURCE_DIR, arguments);
+    const std::string command = fmt::format("'{}' '{}' {}", peers_.python,
+                                            test::source_path("tests/models/hf_folders.py"), arguments);
     ASSERT_EQ(std::system(command.c_str()), 0);
   }
 

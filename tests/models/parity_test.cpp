@@ -11,6 +11,7 @@
 #include "models/train/trainer.hpp"
 #include "models/train/training_graph.hpp"
 #include "runtime/core/file.hpp"
+#include "tests/paths.hpp"
 
 namespace tessera {
 namespace {
@@ -34,8 +35,7 @@ Batch packed_batch(const nlohmann::json& step, int64_t seq) {
 class ParityTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(ParityTest, LossesOfTwentySteps) {
-  const std::filesystem::path folder =
-      std::filesystem::path(TESSERA_SOURCE_DIR) / "tests/goldens" / GetParam();
+  const std::filesystem::path folder = std::filesystem::path(test::source_path("tests/goldens")) / GetParam();
   const nlohmann::json golden = nlohmann::json::parse(read_file(folder / "losses.json"));
   const nlohmann::json& settings = golden["settings"];
   Config config;

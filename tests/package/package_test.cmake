@@ -25,7 +25,7 @@ if(SANITIZE STREQUAL "thread")
   return()  # it cannot see into StarPU
 endif()
 file(WRITE ${WORK}/policy/sums.toml "[model]\nkind = \"gpt2\"\nlayers = 1\nheads = 2\nwidth = 32\nseq = 10
-[data]\nkind = \"addition\"\ndigits = 2\n[train]\nsteps = 3\nbatch = 8\n[run]\nworkers = 1\n")
+[data]\nkind = \"addition\"\ndigits = 2\n[train]\nsteps = 3\nbatch = 8\nlr = 1e-3\n[run]\nworkers = 1\n")
 run(${WORK}/prefix/bin/tessera train ${WORK}/policy/sums.toml --out ${WORK}/model
     --scheduler ${WORK}/policy/libhomebody.so:homebody --explain-placement ${WORK}/policy/why.jsonl)
 file(STRINGS ${WORK}/policy/why.jsonl why REGEX "bytes are not there yet")

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "runtime/core/error.hpp"
+#include "tests/paths.hpp"
 #include "tests/runtime/call_op.hpp"
 #include "tests/runtime/engines.hpp"
 
@@ -19,7 +20,7 @@ using testing::ThrowsMessage;
 using namespace testing_ops;
 
 inline std::string misbehaving(const std::string& name) {
-  return std::string(TESSERA_MISBEHAVING) + ":" + name;
+  return test::built_path(TESSERA_MISBEHAVING, "tests/libmisbehaving.so") + ":" + name;
 }
 
 // y = x + 1, many times over, in tiles.

@@ -3,6 +3,7 @@
 #include "runtime/core/file.hpp"
 #include "runtime/sched/policies.hpp"
 #include "tests/models/scratch.hpp"
+#include "tests/paths.hpp"
 #include "tests/schedulers/library_cases.hpp"
 
 namespace tessera::testing_schedulers {
@@ -24,14 +25,14 @@ TEST(MakeScheduler, KnowsOursAndLeavesTheOthers) {
 TEST(MakeScheduler, SaysWhatIsWrongWithALibrary) {
   const test::ScratchFolder folder;
   const std::string text = folder.write("text.so", "no library").string();
-  const std::string library = TESSERA_MISBEHAVING;
+  const std::string library = test::built_path(TESSERA_MISBEHAVING, "tests/libmisbehaving.so");
   EXPECT_THAT([] { make_scheduler("./missing.so:mine"); },
               ThrowsMessage<Error>(HasSubstr("there is no file './missing.so'")));
   EXPECT_THAT([&] { make_scheduler(folder.path.string() + ":mine"); },
               ThrowsMessage<Error>(HasSubstr("there is no file")));
   EXPECT_THAT([&] { make_scheduler(text + ":mine"); },
               ThrowsMessage<Error>(AllOf(HasSubstr("cannot load it"), HasSubstr("text.so"))));
-  EXPECT_THAT([] { make_scheduler(std::string(TESSERA_LIBRARY) + ":mine"); },
+  EXPECT_THAT([] { make_scheduler(test::built_path(TESSERA_LIBRARY, "lib/libtessera.so") + ":mine"); },
               ThrowsMessage<Error>(HasSubstr("has no function tessera_scheduler_v1")));
   EXPECT_THAT([&] { make_scheduler(library + ":nobody"); },
               ThrowsMessage<Error>(HasSubstr("knows no policy 'nobody'")));

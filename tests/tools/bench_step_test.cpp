@@ -26,7 +26,9 @@ TEST(BenchStep, CountsFlopsAsThePeersDo) {
 
 TEST(BenchStep, ReportsTheMedianStep) {
   Session session({.engine = "threads", .workers = 1});
-  Executor executor(session, engine_plan(EnginePattern::chain, 20, 100'000), {.record = true});
+  Executor executor(session,
+                    engine_plan({.pattern = EnginePattern::chain, .tasks = 20, .nanoseconds = 100'000}),
+                    {.record = true});
   int started = 0;
   const StepReport report = measure_step(step_shape_named("chargpt"), DType::f32, 100,
                                          {.executor = executor,
@@ -52,7 +54,7 @@ TEST(BenchStep, ReportsTheMedianStep) {
     EXPECT_THAT(std::string(step_keys), testing::HasSubstr(key)) << "not documented";
   }
   EXPECT_THAT(keys, ElementsAre("shape", "dtype", "step_s", "tokens_per_s", "gflops", "ceiling_gflops",
-                                "share", "peak_mib", "time"));
+                                "share", "peak_mib", "predicted_mib", "intermediate_mib", "time"));
   const double all = line.at("time").at("busy").get<double>() + line.at("time").at("idle").get<double>() +
                      line.at("time").at("engine").get<double>();
   EXPECT_NEAR(all, report.times.span / 6, 1e-3 * all);

@@ -51,7 +51,7 @@ TEST(PlanReport, Bf16RunsAtItsOwnRate) {
 }
 
 TEST(PlanReport, AChainIsBoundByItsPath) {
-  const Plan plan = engine_plan(EnginePattern::chain, 10, 0);
+  const Plan plan = engine_plan({.pattern = EnginePattern::chain, .tasks = 10});
   Plan heavy = plan;
   for (Task& task : heavy.tasks) task.stages[0].flops = 1e9;
   const PlanReport report = report_on(heavy, ceiling, 2);
@@ -64,7 +64,7 @@ TEST(PlanReport, AChainIsBoundByItsPath) {
 TEST(PlanReport, PatternsHaveTheDependenciesTheyPromise) {
   auto most_before = [](EnginePattern pattern) {
     int most = 0;
-    for (const Task& task : engine_plan(pattern, 640, 0).tasks) {
+    for (const Task& task : engine_plan({.pattern = pattern, .tasks = 640}).tasks) {
       EXPECT_EQ(task.stages[0].accesses.size(), 3u);
       most = std::max(most, task.n_before);
     }
@@ -73,7 +73,9 @@ TEST(PlanReport, PatternsHaveTheDependenciesTheyPromise) {
   EXPECT_EQ(most_before(EnginePattern::independent), 0);
   EXPECT_EQ(most_before(EnginePattern::chain), 1);
   EXPECT_EQ(most_before(EnginePattern::stencil), 2);  // the neighbours, who waited for the rest
-  EXPECT_EQ(report_on(engine_plan(EnginePattern::stencil, 640, 0), ceiling, 2).longest_chain, 10);
+  EXPECT_EQ(
+      report_on(engine_plan({.pattern = EnginePattern::stencil, .tasks = 640}), ceiling, 2).longest_chain,
+      10);
 }
 
 TEST(PlanReport, DrawsSmallPlansOnly) {
@@ -85,7 +87,7 @@ TEST(PlanReport, DrawsSmallPlansOnly) {
   size_t edges = 0;
   for (size_t at = 0; (at = drawing.find(" -> ", at)) != std::string::npos; ++at) ++edges;
   EXPECT_GE(edges, 4u);
-  EXPECT_THROW(dot(engine_plan(EnginePattern::independent, 5000, 0)), Error);
+  EXPECT_THROW(dot(engine_plan({.pattern = EnginePattern::independent, .tasks = 5000})), Error);
 }
 
 TEST(PlanReport, PrintsJsonLinesWithItsKeys) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "runtime/core/file.hpp"
+#include "tests/paths.hpp"
 
 namespace tessera {
 
@@ -36,8 +37,9 @@ inline Outcome run_program(const std::string& arguments, const std::string& befo
   const auto out = folder / fmt::format("tessera_{}.out", getpid()),
              err = folder / fmt::format("tessera_{}.err", getpid());
   // The arguments come last: they may redirect once more.
-  const int status = std::system(fmt::format("{} '{}' >'{}' 2>'{}' </dev/null {}", before, TESSERA_PROGRAM,
-                                             out.string(), err.string(), arguments)
+  const int status = std::system(fmt::format("{} '{}' >'{}' 2>'{}' </dev/null {}", before,
+                                             test::built_path(TESSERA_PROGRAM, "bin/tessera"), out.string(),
+                                             err.string(), arguments)
                                      .c_str());
   Outcome outcome{WIFEXITED(status) ? WEXITSTATUS(status) : -1, read_file(out), read_file(err)};
   std::filesystem::remove(out);

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "tests/paths.hpp"
 #include "tests/tools/train_process.hpp"
 
 namespace tessera {
@@ -14,6 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
+
+const std::string misbehaving = test::built_path(TESSERA_MISBEHAVING, "tests/libmisbehaving.so");
 
 class SchedulersTest : public testing::Test {
  protected:
@@ -36,16 +39,17 @@ TEST_F(SchedulersTest, OursAndThoseOfALibraryTrain) {
   EXPECT_EQ(train("affinity").code, 0);
   EXPECT_EQ(train("round_robin").code, 0);
   EXPECT_EQ(train("prio").code, 0);
-  EXPECT_EQ(train(TESSERA_MISBEHAVING ":fifo").code, 0);
+  EXPECT_EQ(train(misbehaving + ":fifo").code, 0);
 }
 
 TEST_F(SchedulersTest, MistakesAreOneLineAndExitCode2) {
   const std::pair<std::string, std::string> cases[] = {
       {"affinty", "is 'affinity' meant?"},
       {"./missing.so:mine", "there is no file './missing.so'"},
-      {TESSERA_LIBRARY ":mine", "has no function tessera_scheduler_v1"},
-      {TESSERA_MISBEHAVING ":nobody", "knows no policy 'nobody'"},
-      {TESSERA_MISBEHAVING, "which one of it?"}};
+      {test::built_path(TESSERA_LIBRARY, "lib/libtessera.so") + ":mine",
+       "has no function tessera_scheduler_v1"},
+      {misbehaving + ":nobody", "knows no policy 'nobody'"},
+      {misbehaving, "which one of it?"}};
   for (const auto& [name, told] : cases) {
     const Ended ended = train(name);
     EXPECT_EQ(ended.code, 2) << name;
@@ -55,7 +59,7 @@ TEST_F(SchedulersTest, MistakesAreOneLineAndExitCode2) {
 }
 
 TEST_F(SchedulersTest, APolicyThatThrowsIsAFailureThatNamesIt) {
-  const Ended ended = train(TESSERA_MISBEHAVING ":throws_when_ready");
+  const Ended ended = train(misbehaving + ":throws_when_ready");
   EXPECT_EQ(ended.code, 1);
   EXPECT_THAT(ended.complaint, AllOf(HasSubstr("scheduler '"), HasSubstr("twenty is too many")));
 }

@@ -7,6 +7,7 @@
 #include <map>
 #include <thread>
 
+#include "tests/paths.hpp"
 #include "tests/tools/train_process.hpp"
 
 namespace tessera {
@@ -121,11 +122,11 @@ int on_small_disk(const test::TrainingSetup& setup, const std::string& options, 
   const fs::path disk = setup.out("disk");
   fs::create_directories(disk);
   const fs::path script = setup.folder.write(
-      "script.sh",
-      fmt::format("D='{}'; S='{}'; export XDG_CACHE_HOME=\"$S\"\n"
-                  "mount -t tmpfs -o size=1m,{} tmpfs \"$D\" || exit 99\n"
-                  "train() {{ '{}' train \"$S/config.toml\" \"$@\" >\"$S/said\" 2>&1; }}\n{}",
-                  disk.string(), setup.folder.path.string(), options, TESSERA_PROGRAM, commands));
+      "script.sh", fmt::format("D='{}'; S='{}'; export XDG_CACHE_HOME=\"$S\"\n"
+                               "mount -t tmpfs -o size=1m,{} tmpfs \"$D\" || exit 99\n"
+                               "train() {{ '{}' train \"$S/config.toml\" \"$@\" >\"$S/said\" 2>&1; }}\n{}",
+                               disk.string(), setup.folder.path.string(), options,
+                               test::built_path(TESSERA_PROGRAM, "bin/tessera"), commands));
   const int status = std::system(
       fmt::format("unshare --mount sh '{}' 2>'{}'", script.string(), setup.out("shell").string()).c_str());
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;

@@ -14,6 +14,7 @@
 #include "runtime/core/file.hpp"
 #include "runtime/core/machine.hpp"
 #include "tests/models/scratch.hpp"
+#include "tests/paths.hpp"
 
 namespace tessera::test {
 
@@ -44,7 +45,8 @@ class TrainProcess {
   TrainProcess(const TrainingSetup& setup, const std::filesystem::path& out,
                const std::vector<std::string>& options = {})
       : errors_(setup.folder / fmt::format("errors-{}", ++count_)) {
-    std::vector<std::string> words{TESSERA_PROGRAM, "train", (setup.folder / "config.toml").string(), "--out",
+    const std::string program = built_path(TESSERA_PROGRAM, "bin/tessera");
+    std::vector<std::string> words{program, "train", (setup.folder / "config.toml").string(), "--out",
                                    out.string()};
     words.insert(words.end(), options.begin(), options.end());
     std::vector<char*> arguments;
@@ -56,9 +58,9 @@ class TrainProcess {
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_addopen(&files, 2, errors_.c_str(), O_WRONLY | O_CREAT, 0666);
-    const int failed = ::posix_spawn(&process_, TESSERA_PROGRAM, &files, nullptr, arguments.data(), environ);
+    const int failed = ::posix_spawn(&process_, program.c_str(), &files, nullptr, arguments.data(), environ);
     posix_spawn_file_actions_destroy(&files);
-    if (failed != 0) throw failure("{} does not start", TESSERA_PROGRAM);
+    if (failed != 0) throw failure("{} does not start", program);
   }
   TrainProcess(const TrainProcess&) = delete;
   ~TrainProcess() { kill(); }

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: Apache-2.0
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/report.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/mirror.sh"
 
 usage() {
   cat <<'END'
-usage: tools/setup/starpu.sh [--check | --prefix | --help]
+usage: tools/setup/starpu.sh [--own | --check | --prefix | --help]
 
 Without an option: makes sure that StarPU 1.4 can be used, building it if it must (about two minutes on two cores).
+  --own      the same, but with a build of our own even where the distribution has one
   --check    only say with the exit status whether a StarPU is here that can be used
   --prefix   only print where this machine's own build of StarPU lies, or would lie
 
@@ -37,7 +39,10 @@ cuda_toolkit() {
 }
 
 cuda=$(cuda_toolkit)
+[ -n "$cuda" ] || recipe=2 # what is built without CUDA changed last
 prefix=$base/starpu-1.4-r$recipe${cuda:+-$(basename "$cuda")}
+
+own='' # not empty: the distribution's will not do
 
 # What a build needs of StarPU.
 parts=(starpu-1.4 starpumpi-1.4)
@@ -49,15 +54,9 @@ esac
 # Whether those are here: ours, or ones that pkg-config finds and that have CUDA if this machine has it.
 usable() {
   [ ! -e "$prefix/lib/pkgconfig/${parts[-1]}.pc" ] || return 0
+  [ -z "$own" ] || return 1
   pkg-config --exists "${parts[@]}" 2>/dev/null || return 1
   [ -z "$cuda" ] || grep -qs '^#define STARPU_USE_CUDA 1' "$(pkg-config --variable=starpu_includedir starpu-1.4)/starpu_config.h"
-}
-
-# A Debian mirror and its keyring as this machine's apt knows them: "URI KEYRING", the keyring may be empty.
-mirror() {
-  # shellcheck disable=SC2016 # apt expands these names
-  apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(SIGNED_BY)' 'Created-By: Packages' |
-    awk '$1 !~ /security|ports|backports/ && $2 !~ /-/ { print $1, ($3 ~ /^\// ? $3 : ""); exit }'
 }
 
 # Unpacks the first source package of this distribution's later releases that is recent enough into $1.
@@ -121,11 +120,11 @@ build() {
   options=(--prefix="$prefix" --disable-static --disable-build-doc --disable-build-examples --disable-build-tests
     --disable-starpufft --disable-fortran --disable-starpupy --disable-socl --disable-mlr --disable-glpk
     --disable-papi --disable-hdf5 --disable-openmp --disable-full-gdb-information --enable-blas-lib=none --without-x
-    --enable-maxbuffers=32 --enable-maxcpus=256 --enable-maxnodes=16 --enable-maxnumanodes=8
+    --enable-maxbuffers=32 --enable-maxnodes=16 --enable-maxnumanodes=8
     --enable-maxcudadev=8 --enable-maxopencldev=4)
   if [ -n "$cuda" ] && cuda_works "$work"; then
     say "StarPU: with CUDA of $cuda"
-    options+=(--with-cuda-dir="$cuda")
+    options+=(--with-cuda-dir="$cuda" --enable-maxcpus=256)
     export LIBRARY_PATH="$cuda/lib64/stubs${LIBRARY_PATH:+:$LIBRARY_PATH}"
     export LDFLAGS="-Wl,-rpath,$cuda/lib64 ${LDFLAGS:-}"
     # cudaDeviceProp lost computeMode in CUDA 13.
@@ -133,7 +132,9 @@ build() {
     sed -i "s/props\[devid\]\.computeMode/$ask/" "$work/source/src/drivers/cuda/driver_cuda.c"
   else
     [ -z "$cuda" ] || say "StarPU: without CUDA, the toolkit in $cuda does not build programs here (see $log)"
-    options+=(--disable-cuda)
+    # StarPU counts its GPUs among the workers of its structures: with sixteen more cores instead, what was built
+    # with the one library runs with the other.
+    options+=(--disable-cuda --enable-maxcpus=272)
   fi
   # Equal times keep make from calling autotools that need not be here: distributions patch *.am too.
   find "$work/source" -exec touch -h -r "$work/source/configure" {} +
@@ -168,6 +169,7 @@ provide() {
 
 case ${1:-} in
   '') provide ;;
+  --own) own=yes && provide ;;
   --check) usable ;;
   --prefix) echo "$prefix" ;;
   --help | -h) usage ;;

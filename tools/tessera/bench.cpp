@@ -5,14 +5,19 @@
 namespace tessera {
 
 void add_bench(CLI::App& app) {
-  CLI::App* bench = app.add_subcommand("bench", "Measure the machine, the engine or a training step");
+  CLI::App* bench =
+      app.add_subcommand("bench", "Measure the machine, the engine, ops, training steps or generation");
   bench->require_subcommand(1);
   bench->footer(
       "Examples:\n  tessera bench ceiling\n  tessera bench engine --scheduler lws\n"
       "Other work on the machine disturbs every figure: look at `uptime` first.");
   add_bench_ceiling(*bench);
+  add_bench_device(*bench);
   add_bench_engine(*bench);
   add_bench_step(*bench);
+  add_bench_ops(*bench);
+  add_bench_decode(*bench);
+  add_bench_mixed(*bench);
 }
 
 }  // namespace tessera

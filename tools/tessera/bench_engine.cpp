@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <optional>
 
 #include "runtime/core/error.hpp"
 #include "runtime/exec/executor.hpp"
@@ -17,24 +19,33 @@ namespace {
 constexpr auto help = R"(Examples:
   tessera bench engine
   tessera bench engine --scheduler lws --scheduler dmdas --pattern stencil --task-us 0 --task-us 100
+  tessera bench engine --metg
 
 Tasks with three handles (R, R, RW) run through the executor as a training step's do. Patterns: independent
-tasks; a chain, in which each waits for the one before; a stencil 64 wide, in which each waits for its neighbours.
+tasks; a chain, in which each waits for the one before; chains, one per worker; a stencil 64 wide, in which each
+waits for its neighbours; a tree of 64 leaves joined by twos, over and over. METG(50 %) is the size of tasks
+at which half of the machine is still used.
 
 JSON: a line per measurement with the keys
   engine scheduler workers pattern task_us   what was measured
-  tasks        tasks per step
-  us_per_task  wall time per task, the median over the steps
-  efficiency   tasks · task_us / (workers · wall); null where the tasks do nothing. At most 1 / workers
-               for a chain.)";
+  tasks               tasks per step
+  us_per_task         wall time per task, the median over the steps
+  submit_us_per_task  what the submitting thread spends of it to start a step
+  efficiency          tasks · task_us / (workers · wall); null where the tasks do nothing. At most 1 / workers
+                      for a chain.
+With --metg: engine scheduler workers pattern metg_us; null where a second is not enough)";
 
 struct Options {
   EngineOptions engine;
   std::vector<std::string> schedulers{"lws"};
-  std::vector<std::string> patterns{"independent", "chain", "stencil"};
+  std::vector<std::string> patterns;
   std::vector<double> task_us{0, 50, 100, 200, 500, 1000};
   int tasks = 12800, steps = 20;
-  bool json = false;
+  bool metg = false, json = false;
+};
+
+struct StepTimes {
+  double wall = 0, submit = 0;  // seconds
 };
 
 double median(std::vector<double> values) {
@@ -43,23 +54,29 @@ double median(std::vector<double> values) {
   return *middle;
 }
 
-// Wall seconds per step: steps follow each other without a pause, as in training.
-double seconds_per_step(Session& session, const Plan& plan, int steps) {
+// Medians: steps follow each other without a pause, as in training.
+StepTimes times_of(Session& session, const Plan& plan, int steps) {
   using Clock = std::chrono::steady_clock;
+  const auto seconds = [](Clock::duration time) { return std::chrono::duration<double>(time).count(); };
   Executor executor(session, plan);
-  std::vector<double> seen;
+  std::vector<double> walls, submits;
   Executor::Step before = executor.run();
   auto last = Clock::now();
   for (int step = 0; step < steps + 2; ++step) {
-    const Executor::Step next = executor.run();
+    const auto begin = Clock::now();
+    const Executor::Step next = executor.run();  // does not wait: only one step is in flight
+    const auto started = Clock::now();
     before.wait();
     const auto now = Clock::now();
-    if (step >= 2) seen.push_back(std::chrono::duration<double>(now - last).count());  // caches are warm
+    if (step >= 2) {  // caches are warm
+      walls.push_back(seconds(now - last));
+      submits.push_back(seconds(started - begin));
+    }
     last = now;
     before = next;
   }
   before.wait();
-  return median(std::move(seen));
+  return {median(std::move(walls)), median(std::move(submits))};
 }
 
 // A step of long tasks has fewer of them.
@@ -68,39 +85,89 @@ int tasks_per_step(const Options& options, double task_us, int workers) {
   return std::min(options.tasks, std::max(256, static_cast<int>(2e5 * workers / task_us)));
 }
 
-void measure(const Options& options, Session& session, const std::string& scheduler, Table& table) {
+struct Measured {
+  int tasks = 0;
+  double us_per_task = 0, submit_us = 0, efficiency = 0;
+};
+
+Measured measure(const Options& options, Session& session, EnginePattern pattern, double task_us) {
   const int workers = session.engine().workers();
+  const int tasks = tasks_per_step(options, task_us, pattern == EnginePattern::chain ? 1 : workers);
+  const StepTimes times = times_of(session,
+                                   engine_plan({.pattern = pattern,
+                                                .tasks = tasks,
+                                                .nanoseconds = static_cast<int64_t>(task_us * 1e3),
+                                                .chains = workers}),
+                                   options.steps);
+  const double per_task = times.wall * 1e6 / tasks;
+  return {tasks, per_task, times.submit * 1e6 / tasks, task_us / (workers * per_task)};
+}
+
+// By doubling, then by halving the interval four times on a scale of ratios: within 5 %.
+std::optional<double> metg_us(const Options& options, Session& session, EnginePattern pattern) {
+  auto enough = [&](double task_us) { return measure(options, session, pattern, task_us).efficiency >= 0.5; };
+  double above = 0.5;
+  while (!enough(above))
+    if ((above *= 2) > 1e6) return {};
+  double below = above / 2;
+  for (int i = 0; i < 4; ++i) {
+    const double middle = std::sqrt(below * above);
+    (enough(middle) ? above : below) = middle;
+  }
+  return above;
+}
+
+void find_metg(const Options& options, Session& session, const std::string& scheduler, Table& table) {
+  for (const std::string& name : options.patterns) {
+    const std::optional<double> metg = metg_us(options, session, engine_pattern_named(name));
+    if (options.json)
+      print_line(Json{{"engine", options.engine.engine},
+                      {"scheduler", scheduler},
+                      {"workers", session.engine().workers()},
+                      {"pattern", name},
+                      {"metg_us", metg ? Json(rounded(*metg, 3)) : Json()}});
+    else
+      table.row({scheduler, name, metg ? fmt::format("{:.2f}", *metg) : "above a second"});
+  }
+}
+
+void measure_grid(const Options& options, Session& session, const std::string& scheduler, Table& table) {
   for (const std::string& name : options.patterns)
     for (double task_us : options.task_us) {
-      const EnginePattern pattern = engine_pattern_named(name);
-      const int tasks = tasks_per_step(options, task_us, pattern == EnginePattern::chain ? 1 : workers);
-      const Plan plan = engine_plan(pattern, tasks, static_cast<int64_t>(task_us * 1e3));
-      const double wall = seconds_per_step(session, plan, options.steps);
-      const double per_task = wall * 1e6 / tasks, efficiency = task_us / (workers * per_task);
+      const Measured seen = measure(options, session, engine_pattern_named(name), task_us);
       if (options.json) {
         print_line(Json{{"engine", options.engine.engine},
                         {"scheduler", scheduler},
-                        {"workers", workers},
+                        {"workers", session.engine().workers()},
                         {"pattern", name},
                         {"task_us", task_us},
-                        {"tasks", tasks},
-                        {"us_per_task", rounded(per_task, 4)},
-                        {"efficiency", task_us > 0 ? Json(rounded(efficiency, 4)) : Json()}});
+                        {"tasks", seen.tasks},
+                        {"us_per_task", rounded(seen.us_per_task, 4)},
+                        {"submit_us_per_task", rounded(seen.submit_us, 4)},
+                        {"efficiency", task_us > 0 ? Json(rounded(seen.efficiency, 4)) : Json()}});
         continue;
       }
-      table.row({scheduler, name, fmt::format("{}", task_us), fmt::format("{:.2f}", per_task),
-                 task_us > 0 ? fmt::format("{:.1f} %", efficiency * 100) : ""});
+      table.row({scheduler, name, fmt::format("{}", task_us), fmt::format("{:.2f}", seen.submit_us),
+                 fmt::format("{:.2f}", seen.us_per_task),
+                 task_us > 0 ? fmt::format("{:.1f} %", seen.efficiency * 100) : ""});
     }
 }
 
-void run(const Options& options) {
-  Table table({"scheduler", "pattern", "task µs", "wall µs per task", "efficiency"});
+void run(Options options) {
+  if (options.patterns.empty()) {
+    const std::vector<std::string> all(engine_patterns.begin(), engine_patterns.end());
+    options.patterns = options.metg ? std::vector<std::string>{"chains", "stencil", "tree"} : all;
+  }
+  Table table(options.metg ? std::vector<std::string>{"scheduler", "pattern", "METG(50 %) µs"}
+                           : std::vector<std::string>{"scheduler", "pattern", "task µs", "submit µs per task",
+                                                      "wall µs per task", "efficiency"});
   for (const std::string& pattern : options.patterns) engine_pattern_named(pattern);
   for (const std::string& scheduler : options.schedulers) {
     EngineOptions engine = options.engine;
     engine.scheduler = scheduler;
     Session session(engine);
-    measure(options, session, scheduler, table);
+    options.metg ? find_metg(options, session, scheduler, table)
+                 : measure_grid(options, session, scheduler, table);
   }
   if (!options.json) table.print();
 }
@@ -115,8 +182,8 @@ void add_bench_engine(CLI::App& bench) {
   engine->add_option("--scheduler", options->schedulers, "As run.scheduler; may be repeated")
       ->capture_default_str();
   add_workers_option(*engine, options->engine.workers);
-  engine->add_option("--pattern", options->patterns, "independent, chain or stencil; may be repeated")
-      ->capture_default_str();
+  engine->add_option("--pattern", options->patterns,
+                     "independent, chain, chains, stencil or tree; may be repeated (default: all)");
   engine->add_option("--task-us", options->task_us, "Length of the tasks in µs; may be repeated")
       ->capture_default_str()
       ->check(CLI::Range(0.0, 1e6));
@@ -126,6 +193,8 @@ void add_bench_engine(CLI::App& bench) {
   engine->add_option("--steps", options->steps, "Steps measured")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000));
+  engine->add_flag("--metg", options->metg,
+                   "The smallest useful task instead, by default on chains, stencil and tree");
   engine->add_flag("--json", options->json, "Print JSON lines");
   engine->footer(help);
   engine->callback([options] { run(*options); });

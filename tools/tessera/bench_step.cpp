@@ -5,43 +5,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 
-#include "runtime/core/error.hpp"
-#include "runtime/core/text.hpp"
 #include "tools/tessera/plan_report.hpp"
 
 namespace tessera {
-namespace {
-
-constexpr std::array<StepShape, 4> shapes{{
-    {"chargpt", "gpt", 4, 4, 4, 128, 512, 65, 64, 12},
-    {"llama17m", "llama", 4, 8, 8, 512, 1408, 4096, 256, 4},
-    {"gpt30m", "gpt", 6, 8, 8, 512, 2048, 8192, 256, 8},
-    {"gpt2", "gpt", 12, 12, 12, 768, 3072, 50257, 512, 2},
-}};
-
-}  // namespace
-
-double StepShape::flops() const {
-  const int64_t ffn_matrices = kind == "llama" ? 3 : 2;
-  const int64_t parameters = layers * (4 * width * width + ffn_matrices * width * ffn) + vocab * width;
-  return 6.0 * static_cast<double>(parameters) * static_cast<double>(tokens()) +
-         6.0 * static_cast<double>(layers * batch * seq * seq * width);
-}
-
-std::span<const StepShape> step_shapes() { return shapes; }
-
-const StepShape& step_shape_named(std::string_view name) {
-  std::vector<std::string_view> known;
-  for (const StepShape& shape : shapes) {
-    if (shape.name == name) return shape;
-    known.push_back(shape.name);
-  }
-  throw error("shape {} is not known{}", shown(name), suggestion(name, known));
-}
-
 StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflops, const StepRun& run) {
   using Clock = std::chrono::steady_clock;
   for (int step = 0; step < run.warmup; ++step) run.start().wait();
@@ -80,6 +48,7 @@ Json as_json(const StepReport& report) {
   for (const auto& [name, kernel] : report.times.kernels) time[name] = rounded(kernel.seconds / steps, 4);
   time["idle"] = rounded(report.times.idle() / steps, 4);
   time["engine"] = rounded(report.times.engine() / steps, 4);
+  auto mib = [](int64_t bytes) { return rounded(static_cast<double>(bytes) / (1 << 20), 5); };
   return {{"shape", report.shape},
           {"dtype", name_of(report.dtype)},
           {"step_s", rounded(report.step_s, 5)},
@@ -87,7 +56,9 @@ Json as_json(const StepReport& report) {
           {"gflops", rounded(report.gflops, 4)},
           {"ceiling_gflops", rounded(report.ceiling_gflops, 4)},
           {"share", rounded(report.share(), 4)},
-          {"peak_mib", rounded(static_cast<double>(report.peak_bytes) / (1 << 20), 5)},
+          {"peak_mib", mib(report.peak_bytes)},
+          {"predicted_mib", mib(report.predicted_bytes)},
+          {"intermediate_mib", mib(report.intermediate_bytes)},
           {"time", time}};
 }
 

@@ -1,73 +1,60 @@
 // tessera bench step: one training step of a model that peers are compared on.
 // SPDX-License-Identifier: Apache-2.0
 #include "models/train/plans.hpp"
-#include "models/train/training_graph.hpp"
+#include "runtime/core/devices.hpp"
 #include "runtime/core/machine.hpp"
-#include "runtime/core/philox.hpp"
 #include "tools/tessera/bench_step.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
+#include "tools/tessera/plan_report.hpp"
+#include "tools/tessera/step_model.hpp"
 
 namespace tessera {
 namespace {
 
 struct Arguments {
-  std::string shape = "gpt30m", dtype = "f32", tiling = "auto", scheduler = "lws", recompute = "none";
+  std::string shape = "gpt30m", dtype = "f32", tiling = "auto", scheduler = "lws", recompute = "none",
+              devices;
+  int64_t layers = 0, seq = 0, batch = 0;  // 0: the shape's
   int workers = 0, steps = 9;
   bool json = false;
 };
 
 Config config_of(const StepShape& shape, const Arguments& arguments) {
-  Config config;
-  config.model = default_model(shape.kind == "llama" ? ModelKind::llama : ModelKind::gpt2);
-  config.model.layers = shape.layers;
-  config.model.heads = shape.heads;
-  config.model.kv_heads = shape.kv_heads;
-  config.model.width = shape.width;
-  config.model.ffn = shape.ffn;
-  config.model.vocab = shape.vocab;
-  config.model.seq = shape.seq;
-  config.train.batch = shape.batch;
-  config.train.lr = 3e-4;
-  config.train.clip = 0;  // as the peers' script
+  Config config = config_of(shape, dtype_named(arguments.dtype));
   config.train.recompute = arguments.recompute == "block"       ? Recompute::block
                            : arguments.recompute == "attention" ? Recompute::attention
                                                                 : Recompute::none;
-  config.run.dtype = dtype_named(arguments.dtype);
   config.run.tiling = arguments.tiling;
+  config.run.scheduler = arguments.scheduler;
+  config.run.workers = arguments.workers > 0 ? arguments.workers : usable_cores();
+  if (!arguments.devices.empty()) config.run.devices = split_devices(arguments.devices);
   return config;
 }
 
-Batch random_batch(const StepShape& shape) {
-  Batch batch(shape.tokens());
-  for (int64_t row = 0; row < shape.tokens(); ++row) {
-    const auto draw = philox({static_cast<uint32_t>(row), 0, 0, 0}, philox_key(0));
-    const auto below = [&](uint32_t word) {
-      return static_cast<int32_t>(word % static_cast<uint64_t>(shape.vocab));
-    };
-    batch.set(row, row / shape.seq * shape.seq, below(draw[0]), below(draw[1]));
-  }
-  return batch;
-}
-
 void run(const Arguments& arguments) {
-  const StepShape& shape = step_shape_named(arguments.shape);
+  StepShape shape = step_shape_named(arguments.shape);
+  if (arguments.layers > 0) shape.layers = arguments.layers;
+  if (arguments.seq > 0) shape.seq = arguments.seq;
+  if (arguments.batch > 0) shape.batch = arguments.batch;
   const Config config = config_of(shape, arguments);
+  const EngineOptions engine = engine_of(config);
   const TrainingGraph training(config);
+  Plan plan = training_plan(config, *training.graph);
+  const int64_t intermediate = memory_need(plan).intermediate,
+                predicted = report_on(plan, {.f32 = 1, .bf16 = 1}, 1).peak_bytes();
   double ceiling = 0;
-  const int workers = arguments.workers > 0 ? arguments.workers : usable_cores();
   for (int64_t n : {256, 512})
-    ceiling = std::max(ceiling, measure_matmul(config.run.dtype, n, workers, 0.4).gflops);
-  Session session({.workers = workers, .scheduler = arguments.scheduler});
-  Executor executor(session, training_plan(config, *training.graph), {.record = true});
-  const Batch batch = random_batch(shape);
-  const std::vector<int32_t> rng{0, 0}, step{1};
-  const std::vector<float> lr{3e-4f};
-  std::vector<Feed> feeds = training.batch.feeds(batch);
-  feeds.insert(feeds.end(), {{training.rng, rng}, {training.lr, lr}, {training.step, step}});
-  const StepReport report = measure_step(
-      shape, config.run.dtype, ceiling,
-      {.executor = executor, .start = [&] { return executor.run(feeds); }, .steps = arguments.steps});
+    ceiling = std::max(ceiling, measure_matmul(config.run.dtype, n, engine.workers, 0.4).gflops);
+  Session session(engine);
+  Executor executor(session, std::move(plan), {.record = true});
+  const RandomFeeds random(config, training);
+  StepReport report = measure_step(shape, config.run.dtype, ceiling,
+                                   {.executor = executor,
+                                    .start = [&] { return executor.run(random.feeds()); },
+                                    .steps = arguments.steps});
+  report.predicted_bytes = predicted;
+  report.intermediate_bytes = intermediate;
   arguments.json ? print_line(as_json(report)) : print_text(report);
 }
 
@@ -87,9 +74,16 @@ void add_bench_step(CLI::App& bench) {
   command->add_option("--recompute", arguments->recompute, "none, attention or block")
       ->capture_default_str()
       ->check(CLI::IsMember({"none", "attention", "block"}));
+  const auto changed = [&](const char* name, int64_t& value, const char* what) {
+    command->add_option(name, value, what)->check(CLI::Range(1, 1 << 20));
+  };
+  changed("--layers", arguments->layers, "In place of the shape's");
+  changed("--seq", arguments->seq, "Positions, in place of the shape's");
+  changed("--batch", arguments->batch, "Sequences, in place of the shape's");
   command->add_option("--steps", arguments->steps, "Measured steps, after three to warm up")
       ->capture_default_str()
       ->check(CLI::Range(1, 100000));
+  command->add_option("--devices", arguments->devices, "As run.devices: cpu:1,opencl:0; overrides --workers");
   add_workers_option(*command, arguments->workers);
   command->add_flag("--json", arguments->json, "One line of JSON");
   command->callback([arguments] { run(*arguments); });

@@ -28,9 +28,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Runs `work` again and again on every thread; the sum of the threads' median rates in `amount` per second.
-// `prepare` makes a thread's own work.
-double total_rate(int workers, double seconds, double amount,
+// Runs `work` again and again on every thread; the sum over the threads of that quantile of their rates, in
+// `amount` per second. `prepare` makes a thread's own work.
+double total_rate(int workers, double seconds, double quantile, double amount,
                   const std::function<std::function<void()>()>& prepare) {
   constexpr double window = 2e-3;
   std::vector<double> rates(static_cast<size_t>(workers));
@@ -55,13 +55,25 @@ double total_rate(int workers, double seconds, double amount,
         for (; times == 0 || seconds_since(from) < window; ++times) work();
         seen.push_back(amount * times / seconds_since(from));
       }
-      std::nth_element(seen.begin(), seen.begin() + static_cast<std::ptrdiff_t>(seen.size() / 2), seen.end());
-      rates[w] = seen[seen.size() / 2];
+      std::sort(seen.begin(), seen.end());
+      rates[w] = seen[static_cast<size_t>(quantile * static_cast<double>(seen.size() - 1))];
     });
   threads.clear();
   for (const std::exception_ptr& problem : problems)
     if (problem) std::rethrow_exception(problem);
   return std::accumulate(rates.begin(), rates.end(), 0.0);
+}
+
+// One core reads faster in several places at a time.
+constexpr int64_t streams = 4;
+
+// For each of the threads.
+int64_t uncached_bytes(int workers) {
+  int64_t cached = 0;
+  for (const Machine::Cache& cache : Machine::here().caches)
+    cached = std::max(cached, cache.bytes / std::clamp(workers, 1, std::max(1, cache.cores)));
+  const int64_t most = available_memory_bytes() / (4 * workers);
+  return std::min(std::max<int64_t>(64 << 20, 4 * cached), most) / 4096 * 4096;
 }
 
 std::string key_of(int workers) { return fmt::format("{} workers={}", Machine::here().to_string(), workers); }
@@ -71,7 +83,7 @@ std::string key_of(int workers) { return fmt::format("{} workers={}", Machine::h
 MatmulRate measure_matmul(DType dtype, int64_t n, int workers, double seconds) {
   const Gemm shape{.m = n, .n = n, .k = n, .lda = n, .ldb = n, .ldc = n, .a = dtype, .b = dtype, .c = dtype};
   const double flops = 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
-  const double rate = total_rate(workers, seconds, flops, [&] {
+  const double rate = total_rate(workers, seconds, 0.5, flops, [&] {
     const size_t bytes = static_cast<size_t>(n * n) * size_of(dtype);
     // Zeros multiply as fast as other numbers.
     auto memory = std::make_shared<Memory>(3 * bytes);
@@ -84,21 +96,31 @@ MatmulRate measure_matmul(DType dtype, int64_t n, int workers, double seconds) {
 }
 
 double measure_read_bandwidth(int workers, double seconds) {
-  const Machine& machine = Machine::here();
-  int64_t cached = 0;
-  for (const Machine::Cache& cache : machine.caches) cached = std::max(cached, cache.bytes / cache.cores);
-  const int64_t most = available_memory_bytes() / (4 * workers);
-  const int64_t bytes = std::min(std::max<int64_t>(64 << 20, 4 * cached), most) / 64 * 64;
-  return total_rate(workers, seconds, static_cast<double>(bytes), [bytes] {
+  const int64_t bytes = uncached_bytes(workers);
+  return total_rate(workers, seconds, 0.9, static_cast<double>(bytes), [bytes] {
     auto memory = std::make_shared<Memory>(static_cast<size_t>(bytes));
     auto* words = reinterpret_cast<uint64_t*>(memory->data());
     std::fill_n(words, bytes / 8, 1);
-    return [memory, words, bytes] {
-      uint64_t sums[8] = {};
-      for (int64_t i = 0; i < bytes / 8; i += 8)
-        for (int64_t k = 0; k < 8; ++k) sums[k] += words[i + k];
-      const volatile uint64_t kept = std::accumulate(sums, sums + 8, uint64_t{0});
+    return [memory, words, stream = bytes / 8 / streams] {
+      uint64_t sums[streams][8] = {};
+      for (int64_t i = 0; i < stream; i += 8)
+        for (int64_t s = 0; s < streams; ++s)
+          for (int64_t k = 0; k < 8; ++k) sums[s][k] += words[s * stream + i + k];
+      const volatile uint64_t kept = std::accumulate(sums[0], sums[0] + streams * 8, uint64_t{0});
       static_cast<void>(kept);
+    };
+  });
+}
+
+double measure_update_bandwidth(int workers, double seconds) {
+  const int64_t bytes = uncached_bytes(workers);
+  return total_rate(workers, seconds, 0.9, 2 * static_cast<double>(bytes), [bytes] {
+    auto memory = std::make_shared<Memory>(static_cast<size_t>(bytes));
+    auto* words = reinterpret_cast<uint64_t*>(memory->data());
+    return [memory, words, stream = bytes / 8 / streams] {
+      for (int64_t i = 0; i < stream; i += 8)
+        for (int64_t s = 0; s < streams; ++s)
+          for (int64_t k = 0; k < 8; ++k) ++words[s * stream + i + k];
     };
   });
 }

@@ -19,7 +19,10 @@ struct MatmulRate {
 
 // Sum over `workers` threads of each one's median rate, all running for `seconds`.
 MatmulRate measure_matmul(DType dtype, int64_t n, int workers, double seconds);
-double measure_read_bandwidth(int workers, double seconds);  // bytes/s from memory, all threads together
+// Bytes/s, all threads together, of memory that no cache holds: only read; and read and written in place,
+// where both count.
+double measure_read_bandwidth(int workers, double seconds);
+double measure_update_bandwidth(int workers, double seconds);
 
 struct Ceiling {  // GF/s of all workers
   double f32 = 0, bf16 = 0;

@@ -3,6 +3,8 @@
 #include "tools/tessera/command.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <cstdio>
 #include <new>
@@ -75,11 +77,15 @@ void add_workers_option(CLI::App& app, int& workers) {
 }
 
 int run_command(int argc, char** argv) {
+  if (!spdlog::get("tessera"))
+    spdlog::set_default_logger(spdlog::stderr_color_mt("tessera"));  // not among JSON
+  spdlog::set_pattern("tessera: %l: %v");
   CLI::App app("Train and run transformers as graphs of tile tasks.", "tessera");
   app.set_version_flag("--version", TESSERA_VERSION);
   app.require_subcommand(1);
   app.footer("Example:\n  tessera info\nEvery subcommand explains itself: tessera bench --help");
   add_info(app);
+  add_calibrate(app);
   add_ops(app);
   add_train(app);
   add_generate(app);

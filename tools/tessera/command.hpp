@@ -8,6 +8,7 @@ namespace tessera {
 
 // Each adds one subcommand, with options, a help that teaches, and what it does.
 void add_info(CLI::App& app);
+void add_calibrate(CLI::App& app);
 void add_ops(CLI::App& app);
 void add_train(CLI::App& app);
 void add_generate(CLI::App& app);
@@ -17,8 +18,12 @@ void add_plan(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_bench_step(CLI::App& bench);
 
+void add_bench_mixed(CLI::App& bench);
 void add_bench_ceiling(CLI::App& bench);
+void add_bench_device(CLI::App& bench);
 void add_bench_engine(CLI::App& bench);
+void add_bench_ops(CLI::App& bench);
+void add_bench_decode(CLI::App& bench);
 
 // --workers N, from 1 to the cores there are; untouched where it is not given.
 void add_workers_option(CLI::App& app, int& workers);

@@ -23,17 +23,6 @@ int64_t status_line(std::string_view wanted) {
   return 0;
 }
 
-// A product of bf16 operands runs at bf16's rate; everything else is held against f32's.
-DType rate_of(const Plan& plan, const Stage& stage) {
-  bool bf16 = false;
-  for (const Access& access : stage.accesses) {
-    const DType dtype = plan.tiles[static_cast<size_t>(access.tile)].dtype;
-    if (access.mode == Mode::read && dtype == DType::f32) return DType::f32;
-    bf16 = bf16 || dtype == DType::bf16;
-  }
-  return bf16 ? DType::bf16 : DType::f32;
-}
-
 void add_kernels(PlanReport& report, const Plan& plan) {
   std::map<std::string_view, PlanReport::Kernel> kernels;
   for (const Task& task : plan.tasks)
@@ -53,6 +42,16 @@ void add_kernels(PlanReport& report, const Plan& plan) {
 }
 
 }  // namespace
+
+DType product_dtype(const Plan& plan, const Stage& stage) {
+  bool bf16 = false;
+  for (const Access& access : stage.accesses) {
+    const Tile& tile = plan.tiles[static_cast<size_t>(access.tile)];
+    if (access.mode == Mode::read && tile.dtype == DType::f32 && tile.cols > 1) return DType::f32;
+    bf16 = bf16 || tile.dtype == DType::bf16;
+  }
+  return bf16 ? DType::bf16 : DType::f32;
+}
 
 double PlanReport::bound_s() const { return std::max(area_s, critical_path_s); }
 double PlanReport::parallelism() const {
@@ -77,7 +76,7 @@ PlanReport report_on(const Plan& plan, const Ceiling& ceiling, int workers) {
     double seconds = 0;
     for (const Stage& stage : task.stages) {
       report.flops += stage.flops;
-      seconds += stage.flops * workers / (ceiling.of(rate_of(plan, stage)) * 1e9);
+      seconds += stage.flops * workers / (ceiling.of(product_dtype(plan, stage)) * 1e9);
     }
     path[t] += seconds;
     report.area_s += seconds / workers;

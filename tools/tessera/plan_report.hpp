@@ -52,6 +52,9 @@ inline constexpr auto plan_keys = R"(JSON lines:
 void print_json(const PlanReport& report);
 void print_text(const PlanReport& report);
 
+// At whose rate a call's flops run: bf16's where all matrices that are read are bf16; biases do not matter.
+DType product_dtype(const Plan& plan, const Stage& stage);
+
 // Graphviz' language: a node per task, an edge per dependency; those into the next step are dashed. Throws
 // Error where the plan is too large to be looked at.
 std::string dot(const Plan& plan);
