@@ -91,8 +91,7 @@ struct Codelet {
 class StarpuTasks final : public TaskSet {
  public:
   StarpuTasks(Codelet& codelet, const Timing& timing, const std::vector<starpu_data_handle_t>& handles,
-              const WorkerKinds& kinds,
-              std::vector<EngineTask> tasks, TaskRunner& runner)
+              const WorkerKinds& kinds, std::vector<EngineTask> tasks, TaskRunner& runner)
       : described_(std::move(tasks)) {
     tasks_.resize(described_.size());
     calls_.resize(described_.size());
