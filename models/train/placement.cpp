@@ -16,6 +16,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr int version = 1;
+constexpr char not_here = '?';
 constexpr uint64_t most_bytes = uint64_t{1} << 34;
 
 bool is_kind(char c) { return (c >= 'a' && c < 'a' + most_kinds) || c == no_kind; }
@@ -147,29 +148,38 @@ int64_t RunPlacement::last_step() const {
 
 void Replay::check(const RunPlans& plans, const WorkerKinds& here, int64_t next) {
   check_plans(run_.plans, plans, file_);
-  std::string missing;
+  train_tasks_ = plans.train_tasks;
+  validation_tasks_ = plans.validation_tasks;
+  letters_.clear();
   for (const std::string& name : run_.kinds) {
     const int kind = here.find(name);
-    letters_ += kind == any_kind ? '?' : letter_of(kind);
+    letters_ += kind == any_kind ? not_here : letter_of(kind);
   }
-  for (const auto& [key, packed] : run_.tasks)
-    for (const char c : packed) {
-      if (!is_kind(c) || c == no_kind) continue;
-      const auto kind = static_cast<size_t>(c - 'a');
-      if (kind >= run_.kinds.size())
-        throw error("{}: step {} has a kind '{}', which it does not name", file_.string(), key.step, c);
-      if (letters_[kind] == '?')
-        throw error("{}: tasks ran on {}, and no worker here is of that kind; see --devices", file_.string(),
-                    shown(run_.kinds[kind]));
-    }
+  check_kinds();
   if (!run_.tasks.contains({next}) && run_.last_step() > 0)
     throw error("{}: has no step {}; it was recorded from step {} to {}", file_.string(), next,
                 run_.tasks.begin()->first.step, run_.last_step());
 }
 
-std::string Replay::tasks(const StepKey& key, size_t count) const {
+void Replay::check_kinds() const {
+  for (const auto& [key, packed] : run_.tasks) {
+    for (const char c : packed) {
+      if (c < 'a' || c >= 'a' + most_kinds) continue;
+      const auto kind = static_cast<size_t>(c - 'a');
+      if (kind >= run_.kinds.size())
+        throw error("{}: step {} has a kind '{}', which it does not name", file_.string(), key.step, c);
+      if (letters_[kind] == not_here)
+        throw error("{}: tasks ran on {}, and no worker here is of that kind; see --devices", file_.string(),
+                    shown(run_.kinds[kind]));
+    }
+    if (key.batch < 0 || validation_tasks_ > 0) tasks(key);
+  }
+}
+
+std::string Replay::tasks(const StepKey& key) const {
   const auto found = run_.tasks.find(key);
   if (found == run_.tasks.end()) return {};
+  const size_t count = key.batch < 0 ? train_tasks_ : validation_tasks_;
   const std::string source = fmt::format("{}: step {}", file_.string(), key.step);
   std::string kinds = unpacked_kinds(found->second, count, source);
   if (kinds.size() != count) throw error("{}: lists {} of {} tasks", source, kinds.size(), count);

@@ -30,8 +30,8 @@ std::string unpacked_kinds(std::string_view text, size_t most, std::string_view 
 
 // What a run's placement belongs to.
 struct RunPlans {
-  std::string tiling, train, validation;  // the last two are fingerprints; validation may be empty
-  bool operator==(const RunPlans&) const = default;
+  std::string tiling, train, validation;         // the last two are fingerprints; validation may be empty
+  size_t train_tasks = 0, validation_tasks = 0;  // not in the file
 };
 
 struct StepKey {
@@ -57,14 +57,18 @@ class Replay {
   explicit Replay(std::filesystem::path file) : file_(std::move(file)), run_(RunPlacement::read(file_)) {}
 
   const RunPlacement& run() const { return run_; }
-  // Error where the run was of other plans, or on kinds that are not here, or does not hold step `next`.
+  // Error where the run was of other plans, or on kinds that are not here, or does not hold step `next`, or
+  // lists what no step has.
   void check(const RunPlans& plans, const WorkerKinds& here, int64_t next);
-  // Of a plan of `count` tasks, in letters of the kinds here; empty: not recorded.
-  std::string tasks(const StepKey& key, size_t count) const;
+  // In letters of the kinds here, once checked; empty: not recorded.
+  std::string tasks(const StepKey& key) const;
 
  private:
+  void check_kinds() const;
+
   std::filesystem::path file_;
   RunPlacement run_;
+  size_t train_tasks_ = 0, validation_tasks_ = 0;
   std::string letters_;  // here, per recorded kind
 };
 

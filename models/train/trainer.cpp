@@ -45,7 +45,7 @@ class Training {
   };
 
   void begin_placement();
-  std::string kinds_of_step(const StepKey& key, const Executor& executor) const;
+  std::string wanted(const StepKey& key) const { return replay_ ? replay_->tasks(key) : ""; }
   void record(const StepKey& key, const Executor::Step& step);
   void announce() const;
   void start(int64_t index);
@@ -123,6 +123,7 @@ Training::Training(Config config, const TrainOptions& options)
     evaluator_ = std::make_unique<Executor>(
         session_, evaluation_plan(config_, *evaluation_->graph, trainer_.plan().tiling));
   }
+  if (replay_) use_choices(session_.engine(), replay_->run().choices);  // before the checkpoint's
   if (folder_.latest()) {
     load_run_state(*folder_.latest(), config_, session_);
     now_.step = folder_.latest()->step;
@@ -136,20 +137,16 @@ void Training::begin_placement() {
   const Plan& plan = trainer_.plan();
   if (!replay_ && options_.record_placement.empty()) return;
   const RunPlans plans{plan.tiling.to_string(), fingerprint(plan),
-                       evaluator_ ? fingerprint(evaluator_->plan()) : ""};
+                       evaluator_ ? fingerprint(evaluator_->plan()) : "", plan.tasks.size(),
+                       evaluator_ ? evaluator_->plan().tasks.size() : 0};
   const WorkerKinds& kinds = session_.engine().kinds();
   if (replay_) replay_->check(plans, kinds, now_.step + 1);
-  if (replay_) use_choices(session_.engine(), replay_->run().choices);
   if (replay_ && options_.note && replay_->run().last_step() < config_.train.steps)
     options_.note(fmt::format("{}: holds {} of {} steps; those after it run anywhere",
                               options_.replay_placement.string(), replay_->run().last_step(),
                               config_.train.steps));
   if (!options_.record_placement.empty())
     recorder_.emplace(options_.record_placement, plans, kinds, now_.step);
-}
-
-std::string Training::kinds_of_step(const StepKey& key, const Executor& executor) const {
-  return replay_ ? replay_->tasks(key, executor.plan().tasks.size()) : "";
 }
 
 void Training::record(const StepKey& key, const Executor::Step& step) {
@@ -198,7 +195,7 @@ void Training::start(int64_t index) {
   const std::vector<int32_t> step{static_cast<int32_t>(index) + 1};
   std::vector<Feed> feeds = training_.batch.feeds(batch);
   feeds.insert(feeds.end(), {{training_.rng, rng}, {training_.lr, lr}, {training_.step, step}});
-  flying_.push_back({index, trainer_.run(feeds, kinds_of_step({index + 1}, trainer_))});
+  flying_.push_back({index, trainer_.run(feeds, wanted({index + 1}))});
 }
 
 // Looks at the oldest started step: one more may still be running.
@@ -249,7 +246,7 @@ double Training::evaluate() {
   for (int64_t i = 0; i < data_.validation->batches(); ++i) {
     const StepKey key{now_.step, i};
     const Executor::Step step =
-        evaluator_->run(evaluation_->batch.feeds(data_.validation->at(i)), kinds_of_step(key, *evaluator_));
+        evaluator_->run(evaluation_->batch.feeds(data_.validation->at(i)), wanted(key));
     record(key, step);
     const double n = step.scalar(evaluation_->count);
     sum += n * step.scalar(evaluation_->loss);
