@@ -146,6 +146,12 @@ void multiply_widened(const Gemm& g, const GemmOperands& operands) {
 
 }  // namespace
 
+std::string gemm_library() {
+  const dnnl::version_t* version = dnnl::version();
+  return fmt::format("oneDNN {}.{}.{} (instructions {:x})", version->major, version->minor, version->patch,
+                     static_cast<unsigned>(dnnl::get_effective_cpu_isa()));
+}
+
 bool bf16_units() {
   static const bool native = [] {
     const auto isa = dnnl::get_effective_cpu_isa();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "runtime/core/dtype.hpp"
 
@@ -32,6 +33,8 @@ struct GemmOperands {
 };
 
 void gemm(const Gemm& shape, const GemmOperands& operands);
+
+std::string gemm_library();  // its name, version and instruction set
 
 // Whether this CPU multiplies bf16 itself; otherwise gemm widens the operands first, which is faster than
 // emulation.

@@ -1,9 +1,13 @@
 // Choosing matmul's sizes for a device by measuring them.
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <limits>
 #include <mutex>
+#include <sstream>
 
 #include "codelets/matmul/matmul_gpu.hpp"
 #include "runtime/core/error.hpp"
@@ -70,15 +74,30 @@ class Operands {
   std::array<void*, 3> memory_{};
 };
 
-}  // namespace
-
-MatmulSizes tuned_matmul(DeviceQueue& queue, DType dtype) {
+MatmulSizes known_or_default(DeviceQueue& queue, DType dtype) {
   const std::vector<MatmulSizes> all = matmul_sizes(queue.traits());
   Known& known = Known::here();
   std::lock_guard lock(known.mutex);
   const TunedMatmul* found = known.find(queue.device_name(), dtype);
   const bool suits = found && std::find(all.begin(), all.end(), found->sizes) != all.end();
   return suits ? found->sizes : all.front();
+}
+
+std::string choice_of(DType dtype) { return fmt::format("matmul {}", name_of(dtype)); }
+
+}  // namespace
+
+MatmulSizes tuned_matmul(DeviceQueue& queue, DType dtype) {
+  const std::string chosen = queue.choices().choose(choice_of(dtype), [&] {
+    const MatmulSizes s = known_or_default(queue, dtype);
+    return fmt::format("{} {} {} {} {}", s.tm, s.tn, s.tk, s.mr, s.nr);
+  });
+  MatmulSizes sizes{};
+  std::istringstream(chosen) >> sizes.tm >> sizes.tn >> sizes.tk >> sizes.mr >> sizes.nr;
+  const std::vector<MatmulSizes> all = matmul_sizes(queue.traits());
+  if (std::find(all.begin(), all.end(), sizes) == all.end())
+    throw failure("matmul on {}: the recorded sizes '{}' are none of its", queue.device_name(), chosen);
+  return sizes;
 }
 
 MatmulSizes tune_matmul(DeviceQueue& queue, DType dtype, const std::function<void(double)>& progress) {
@@ -97,6 +116,7 @@ MatmulSizes tune_matmul(DeviceQueue& queue, DType dtype, const std::function<voi
     if (progress) progress(static_cast<double>(k + 1) / static_cast<double>(all.size()));
   }
   const TunedMatmul tuned{queue.device_name(), dtype, best};
+  queue.choices().forget(choice_of(dtype));
   Known& known = Known::here();
   std::lock_guard lock(known.mutex);
   if (TunedMatmul* found = known.find(tuned.device, dtype))

@@ -78,8 +78,9 @@ void save_run_state(const fs::path& folder, const Config& config, int64_t step, 
                       }});
   }
   write_safetensors(folder / "optimizer.safetensors", arrays);
-  const nlohmann::ordered_json state{
-      {"step", step}, {"tiling", tiling.to_string()}, {"config", to_toml(config)}};
+  nlohmann::ordered_json state{{"step", step}, {"tiling", tiling.to_string()}, {"config", to_toml(config)}};
+  if (const ChoicesByKind choices = choices_of(session.engine()); !choices.empty())
+    state["choices"] = choices;
   write_file(folder / "trainer.json", state.dump(2) + "\n");
 }
 
@@ -100,8 +101,25 @@ Config resumed_config(Config config, const Checkpoint& checkpoint) {
   return config;
 }
 
+namespace {
+
+// Devices go on with the algorithms that they began with.
+void load_choices(const fs::path& file, Session& session) {
+  const nlohmann::json state = parse_json(read_file(file), file.string());
+  if (!state.is_object() || !state.contains("choices")) return;
+  try {
+    use_choices(session.engine(), state["choices"].get<ChoicesByKind>());
+  } catch (const nlohmann::json::exception&) {
+    throw error("{}: its \"choices\" are none; remove this checkpoint to go on from an earlier one",
+                file.string());
+  }
+}
+
+}  // namespace
+
 void load_run_state(const Checkpoint& checkpoint, const Config& config, Session& session) {
   load_weights(checkpoint.folder, config.model, session);
+  load_choices(checkpoint.folder / "trainer.json", session);
   const fs::path file = checkpoint.folder / "optimizer.safetensors";
   const SafetensorsFile state = SafetensorsFile::open(file);
   const std::vector<std::string> names = state_names(session);

@@ -16,7 +16,8 @@ namespace tessera {
 void save_model(const std::filesystem::path& folder, const Config& config, const Tokenizer& tokenizer,
                 Session& session);
 
-// What only a resumed run needs: optimizer.safetensors, and trainer.json with step, tiling and configuration.
+// What only a resumed run needs: optimizer.safetensors, and trainer.json with step, tiling, configuration and
+// the choices of the devices' algorithms.
 void save_run_state(const std::filesystem::path& folder, const Config& config, int64_t step,
                     const Tiling& tiling, Session& session);
 
@@ -24,7 +25,8 @@ void save_run_state(const std::filesystem::path& folder, const Config& config, i
 // as long as its rows are the same. Error where the checkpoint is of another model or optimizer.
 Config resumed_config(Config config, const Checkpoint& checkpoint);
 
-// Weights and optimizer state; Error unless the checkpoint has all of the session's and nothing else.
+// Weights, optimizer state and choices; Error unless the checkpoint has all of the session's and nothing
+// else.
 void load_run_state(const Checkpoint& checkpoint, const Config& config, Session& session);
 
 }  // namespace tessera

@@ -11,6 +11,7 @@
 #include "models/data/dataset.hpp"
 #include "models/train/metrics.hpp"
 #include "models/train/output_folder.hpp"
+#include "models/train/placement.hpp"
 #include "models/train/plans.hpp"
 #include "models/train/run_state.hpp"
 #include "models/train/training_graph.hpp"
@@ -43,6 +44,9 @@ class Training {
     Executor::Step step;
   };
 
+  void begin_placement();
+  std::string wanted(const StepKey& key) const { return replay_ ? replay_->tasks(key) : ""; }
+  void record(const StepKey& key, const Executor::Step& step);
   void announce() const;
   void start(int64_t index);
   void finish_oldest();
@@ -54,12 +58,15 @@ class Training {
   const TrainOptions& options_;
   OutputFolder folder_;
   Dataset data_;
+  std::optional<Replay> replay_;
   Session session_;
   TrainingGraph training_;
   Executor trainer_;
   std::unique_ptr<EvaluationGraph> evaluation_;
   std::unique_ptr<Executor> evaluator_;
   std::optional<Metrics> metrics_;
+  std::optional<PlacementRecorder> recorder_;
+  size_t n_choices_ = 0;  // recorded
   std::deque<Flying> flying_;
   TrainProgress now_;
   Clock::time_point began_, last_;
@@ -71,9 +78,20 @@ Config for_data(Config config) {  // one batch holds all micro-batches of a step
   return config;
 }
 
-Config prepared(Config config, const Dataset& data, const OutputFolder& folder) {
+Config prepared(Config config, const Dataset& data, const OutputFolder& folder,
+                const std::optional<Replay>& replay) {
   config.model.vocab = data.vocab;
-  return folder.latest() ? resumed_config(std::move(config), *folder.latest()) : config;
+  if (folder.latest()) config = resumed_config(std::move(config), *folder.latest());
+  if (replay && config.run.tiling == "auto") config.run.tiling = replay->run().plans.tiling;
+  return config;
+}
+
+std::optional<Replay> replay_of(const TrainOptions& options) {
+  if (options.replay_placement.empty()) return std::nullopt;
+  if (fs::weakly_canonical(options.replay_placement) == fs::weakly_canonical(options.record_placement))
+    throw error("{}: cannot be recorded while it is replayed; record into another file",
+                options.record_placement.string());
+  return Replay(options.replay_placement);
 }
 
 EngineOptions engine_of(const Config& config, const TrainOptions& options) {
@@ -94,24 +112,53 @@ Training::Training(Config config, const TrainOptions& options)
       options_(options),
       folder_(options.out, options.resume),
       data_(open_dataset(for_data(config_))),
+      replay_(replay_of(options)),
       session_(engine_of(config_, options), static_cast<uint64_t>(config_.train.seed)),
-      training_(config_ = prepared(config_, data_, folder_)),
+      training_(config_ = prepared(config_, data_, folder_, replay_)),
       trainer_(session_, training_plan(config_, *training_.graph),
                {.strict_devices = options.strict_devices}) {
   if (!config_.run.trace.empty())
     const NewFile trial(config_.run.trace);  // written at the end: found out now
+  if (!options.record_placement.empty()) const NewFile trial(options.record_placement);
   if (data_.validation && data_.validation->batches() > 0) {
     evaluation_ = std::make_unique<EvaluationGraph>(
         config_, static_cast<int64_t>(data_.validation->at(0).tokens.size()));
     evaluator_ = std::make_unique<Executor>(
         session_, evaluation_plan(config_, *evaluation_->graph, trainer_.plan().tiling));
   }
+  if (replay_) use_choices(session_.engine(), replay_->run().choices);  // before the checkpoint's
   if (folder_.latest()) {
     load_run_state(*folder_.latest(), config_, session_);
     now_.step = folder_.latest()->step;
   }
+  begin_placement();
   announce();
   metrics_.emplace(folder_.path() / "metrics.jsonl", now_.step);
+}
+
+void Training::begin_placement() {
+  const Plan& plan = trainer_.plan();
+  if (!replay_ && options_.record_placement.empty()) return;
+  const RunPlans plans{plan.tiling.to_string(), fingerprint(plan),
+                       evaluator_ ? fingerprint(evaluator_->plan()) : "", plan.tasks.size(),
+                       evaluator_ ? evaluator_->plan().tasks.size() : 0};
+  const WorkerKinds& kinds = session_.engine().kinds();
+  if (replay_) replay_->check(plans, kinds, now_.step + 1);
+  if (replay_ && options_.note && replay_->run().last_step() < config_.train.steps)
+    options_.note(fmt::format("{}: holds {} of {} steps; those after it run anywhere",
+                              options_.replay_placement.string(), replay_->run().last_step(),
+                              config_.train.steps));
+  if (!options_.record_placement.empty())
+    recorder_.emplace(options_.record_placement, plans, kinds, now_.step);
+}
+
+void Training::record(const StepKey& key, const Executor::Step& step) {
+  if (!recorder_) return;
+  if (const size_t n = count_choices(session_.engine()); n != n_choices_) {
+    recorder_->choices(choices_of(session_.engine()));
+    n_choices_ = n;
+  }
+  recorder_->step(key, step.kinds());
 }
 
 void Training::announce() const {
@@ -151,7 +198,7 @@ void Training::start(int64_t index) {
   const std::vector<int32_t> step{static_cast<int32_t>(index) + 1};
   std::vector<Feed> feeds = training_.batch.feeds(batch);
   feeds.insert(feeds.end(), {{training_.rng, rng}, {training_.lr, lr}, {training_.step, step}});
-  flying_.push_back({index, trainer_.run(feeds)});
+  flying_.push_back({index, trainer_.run(feeds, wanted({index + 1}))});
 }
 
 // Looks at the oldest started step: one more may still be running.
@@ -159,6 +206,7 @@ void Training::finish_oldest() {
   const Flying oldest = flying_.front();
   flying_.pop_front();
   const std::vector<float> control = oldest.step.get(training_.control);
+  record({oldest.index + 1}, oldest.step);
   now_.step = oldest.index + 1;
   now_.loss = oldest.step.scalar(training_.loss);
   now_.lr = learning_rate(config_.train, oldest.index);
@@ -199,7 +247,10 @@ void Training::explain_non_finite(int64_t index) {
 double Training::evaluate() {
   double sum = 0, count = 0;
   for (int64_t i = 0; i < data_.validation->batches(); ++i) {
-    const Executor::Step step = evaluator_->run(evaluation_->batch.feeds(data_.validation->at(i)));
+    const StepKey key{now_.step, i};
+    const Executor::Step step =
+        evaluator_->run(evaluation_->batch.feeds(data_.validation->at(i)), wanted(key));
+    record(key, step);
     const double n = step.scalar(evaluation_->count);
     sum += n * step.scalar(evaluation_->loss);
     count += n;
@@ -208,6 +259,7 @@ double Training::evaluate() {
 }
 
 void Training::checkpoint(int64_t steps) {
+  if (recorder_) recorder_->sync();
   metrics_->sync();  // a checkpoint's steps are all in there, even if the machine goes down
   write_checkpoint(folder_.checkpoints(), steps, config_.train.keep, [&](const fs::path& writing) {
     save_model(writing, config_, *data_.tokenizer, session_);

@@ -24,6 +24,8 @@ struct TrainOptions {
   bool resume = false;        // go on from the latest checkpoint, if there is one
   std::string engine = "starpu";
   std::filesystem::path explain_placement = {};  // a file for what a policy of ours says about each task
+  std::filesystem::path record_placement = {};   // a file for the kind of worker of each task
+  std::filesystem::path replay_placement = {};   // such a file: every task runs on its kind again
   bool strict_devices = false;                   // a device kernel that does not compile is a failure
   std::function<void(const std::string& line)> note = {};   // what was chosen: tiling, tasks, memory
   std::function<void(const TrainProgress&)> progress = {};  // after every step

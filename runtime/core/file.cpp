@@ -148,6 +148,35 @@ void write_file(const fs::path& file, std::string_view text) {
   out.commit();
 }
 
+LineFile::LineFile(fs::path file, std::string_view lines) : file_(std::move(file)) {
+  write_file(file_, lines);
+  descriptor_ = ::open(file_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (descriptor_ < 0) throw_unwritable(file_, errno);
+}
+
+LineFile::~LineFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+}
+
+void LineFile::append(std::string_view line) {
+  const off_t end = ::lseek(descriptor_, 0, SEEK_END);
+  while (!line.empty()) {
+    const ssize_t put = ::write(descriptor_, line.data(), line.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) {
+      const int reason = errno;
+      if (end >= 0 && ::ftruncate(descriptor_, end) != 0)
+        throw failure("{}: its last line is cut off: {}", file_.string(), std::strerror(reason));
+      throw_unwritable(file_, reason);
+    }
+    line.remove_prefix(static_cast<size_t>(put));
+  }
+}
+
+void LineFile::sync() {
+  if (::fsync(descriptor_) != 0) throw_unwritable(file_, errno);
+}
+
 void sync_folder(const fs::path& folder) { sync_path(folder, O_DIRECTORY); }
 
 void sync_tree(const fs::path& folder) {

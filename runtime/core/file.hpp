@@ -46,6 +46,22 @@ class NewFile {
   int descriptor_ = -1;
 };
 
+// A file that grows by lines: each is there whole or not at all.
+class LineFile {
+ public:
+  LineFile(std::filesystem::path file, std::string_view lines);  // replaces the file by `lines`
+  LineFile(const LineFile&) = delete;
+  LineFile& operator=(const LineFile&) = delete;
+  ~LineFile();
+
+  void append(std::string_view line);  // with its newline; Failure where the disk is full
+  void sync();                         // makes the lines so far durable
+
+ private:
+  std::filesystem::path file_;
+  int descriptor_ = -1;
+};
+
 // What `errno` said when a file was written: a full disk or a broken one is a Failure, a name that cannot be
 // used an Error.
 [[noreturn]] void throw_unwritable(const std::filesystem::path& file, int reason);

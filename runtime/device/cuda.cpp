@@ -143,6 +143,21 @@ class Faults {
   std::deque<std::vector<Fault>> in_flight_;  // per task, oldest first
 };
 
+// What a library is missing for is said when it is used; here that it is missing tells kinds apart.
+std::string compiler_version(const CudaApi& api) try {
+  int major = 0, minor = 0;
+  api.nvrtc().nvrtcVersion(&major, &minor);
+  return fmt::format("NVRTC {}.{}", major, minor);
+} catch (const Failure&) {
+  return "no NVRTC";
+}
+
+std::string gemm_version(const CudaApi& api) try {
+  return fmt::format("cuBLASLt {}", api.cublas_lt().cublasLtGetVersion());
+} catch (const Failure&) {
+  return "no cuBLASLt";
+}
+
 class CudaQueue final : public DeviceQueue {
  public:
   CudaQueue(const CudaApi& api, int index, cudaStream_t stream, bool own_stream)
@@ -170,6 +185,10 @@ class CudaQueue final : public DeviceQueue {
   DeviceApi api() const override { return DeviceApi::cuda; }
   std::string device_name() const override { return described_.name; }
   std::string kind() const override { return described_.kind(); }
+  std::string numerics() const override {
+    return fmt::format("cuda {}, {}, driver {}, {}, {}", described_.name, described_.architecture(),
+                       described_.driver, compiler_version(api_), gemm_version(api_));
+  }
 
   void launch_kernel(const DeviceKernel& what, const Grid& grid, std::span<const LaunchArg> args) override {
     use();

@@ -92,6 +92,7 @@ struct Nvrtc {
 };
 
 struct CublasLt {
+  decltype(&::cublasLtGetVersion) cublasLtGetVersion;
   decltype(&::cublasLtCreate) cublasLtCreate;
   decltype(&::cublasLtDestroy) cublasLtDestroy;
   decltype(&::cublasLtGetStatusString) cublasLtGetStatusString;
@@ -108,6 +109,7 @@ struct CublasLt {
 
   template <class F>
   void for_each(F f) {
+    f("cublasLtGetVersion", cublasLtGetVersion);
     f("cublasLtCreate", cublasLtCreate);
     f("cublasLtDestroy", cublasLtDestroy);
     f("cublasLtGetStatusString", cublasLtGetStatusString);

@@ -2,7 +2,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/device/cuda_gemm.hpp"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <sstream>
 
 namespace tessera {
 namespace {
@@ -27,6 +30,11 @@ uint32_t epilogue_of(const Gemm& shape) {
   return epilogue != 0 ? epilogue : uint32_t{CUBLASLT_EPILOGUE_DEFAULT};
 }
 
+// The library says that an algorithm's words may be kept and used again with the same version of it.
+std::string text_of(const cublasLtMatmulAlgo_t& algorithm, size_t workspace_bytes) {
+  return fmt::format("{:x} {}", fmt::join(algorithm.data, " "), workspace_bytes);
+}
+
 // cuBLASLt adds a bias of the result's type, ours is f32.
 const void* bias_as(DType dtype, const float* bias, int64_t n, DeviceQueue& queue) {
   if (dtype == DType::f32) return bias;
@@ -43,7 +51,8 @@ struct CudaGemm::Product {
   const CublasLt& lt;
   cublasLtMatmulDesc_t operation = nullptr;
   cublasLtMatrixLayout_t first = nullptr, second = nullptr, result = nullptr;
-  cublasLtMatmulHeuristicResult_t chosen{};
+  cublasLtMatmulAlgo_t algorithm{};
+  size_t workspace_bytes = 0;
 
   explicit Product(const CublasLt& library) : lt(library) {}
   ~Product() {
@@ -89,9 +98,7 @@ bool CudaGemm::supports(const Gemm& shape) const {
   return shape.k > 0;
 }
 
-// The algorithm is the library's first choice among those that give the same bits every time: partial sums
-// over k, where there are any, are added up in the order of their workspace.
-std::unique_ptr<CudaGemm::Product> CudaGemm::choose(const Gemm& shape, const GemmOperands& operands) {
+std::unique_ptr<CudaGemm::Product> CudaGemm::describe(const Gemm& shape, const GemmOperands& operands) const {
   const CublasLt& lt = api_.cublas_lt();
   auto made = std::make_unique<Product>(lt);
   made->check(lt.cublasLtMatmulDescCreate(&made->operation, CUBLAS_COMPUTE_32F, CUDA_R_32F),
@@ -105,9 +112,15 @@ std::unique_ptr<CudaGemm::Product> CudaGemm::choose(const Gemm& shape, const Gem
   made->layout(made->first, shape.b, shape.transpose_b ? k : n, shape.transpose_b ? n : k, shape.ldb);
   made->layout(made->second, shape.a, shape.transpose_a ? m : k, shape.transpose_a ? k : m, shape.lda);
   made->layout(made->result, shape.c, n, m, shape.ldc);
+  return made;
+}
 
+// The algorithm is the library's first choice among those that give the same bits every time: partial sums
+// over k, where there are any, are added up in the order of their workspace.
+std::string CudaGemm::choose(const Product& product, const GemmOperands& operands) const {
+  const CublasLt& lt = api_.cublas_lt();
   cublasLtMatmulPreference_t preference = nullptr;
-  made->check(lt.cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
+  product.check(lt.cublasLtMatmulPreferenceCreate(&preference), "cublasLtMatmulPreferenceCreate");
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t what, auto value) {
     return lt.cublasLtMatmulPreferenceSetAttribute(preference, what, &value, sizeof value);
   };
@@ -121,14 +134,30 @@ std::unique_ptr<CudaGemm::Product> CudaGemm::choose(const Gemm& shape, const Gem
         std::pair{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(operands.c)}})
     if (status == CUBLAS_STATUS_SUCCESS) status = prefer(what, value);
   int found = 0;
+  cublasLtMatmulHeuristicResult_t chosen{};
   if (status == CUBLAS_STATUS_SUCCESS)
     status =
-        lt.cublasLtMatmulAlgoGetHeuristic(handle_, made->operation, made->first, made->second, made->result,
-                                          made->result, preference, 1, &made->chosen, &found);
+        lt.cublasLtMatmulAlgoGetHeuristic(handle_, product.operation, product.first, product.second,
+                                          product.result, product.result, preference, 1, &chosen, &found);
   lt.cublasLtMatmulPreferenceDestroy(preference);
   const bool none = status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0);
-  if (none || made->chosen.state != CUBLAS_STATUS_SUCCESS) return nullptr;
-  made->check(status, "cublasLtMatmulAlgoGetHeuristic");
+  if (none || chosen.state != CUBLAS_STATUS_SUCCESS) return {};
+  product.check(status, "cublasLtMatmulAlgoGetHeuristic");
+  return text_of(chosen.algo, chosen.workspaceSize);
+}
+
+// A recorded algorithm takes the place of the library's proposal; its version is part of the kind.
+std::unique_ptr<CudaGemm::Product> CudaGemm::make(const Key& key, const Gemm& shape,
+                                                  const GemmOperands& operands, DeviceQueue& queue) const {
+  std::unique_ptr<Product> made = describe(shape, operands);
+  const std::string what = fmt::format("cublasLt {}", fmt::join(key, " "));
+  const std::string chosen = queue.choices().choose(what, [&] { return choose(*made, operands); });
+  if (chosen.empty()) return nullptr;
+  std::istringstream words(chosen);
+  words >> std::hex;
+  for (uint64_t& word : made->algorithm.data) words >> word;
+  if (!(words >> std::dec >> made->workspace_bytes) || made->workspace_bytes > most_workspace)
+    throw failure("matmul on {}: the recorded algorithm of '{}' is none", queue.device_name(), what);
   return made;
 }
 
@@ -155,17 +184,17 @@ bool CudaGemm::run(const Gemm& shape, const GemmOperands& operands, DeviceQueue&
                 alignment_of(operands.c),
                 alignment_of(narrowed.bias)};
   auto found = products_.find(key);
-  if (found == products_.end()) found = products_.emplace(key, choose(shape, narrowed)).first;
+  if (found == products_.end()) found = products_.emplace(key, make(key, shape, narrowed, queue)).first;
   Product* product = found->second.get();
   if (!product) return false;
   if (shape.bias) product->set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(narrowed.bias));
-  const size_t bytes = product->chosen.workspaceSize;
+  const size_t bytes = product->workspace_bytes;
   void* workspace = bytes ? queue.scratch_bytes(bytes) : nullptr;
   const float one = 1, beta = shape.accumulate ? 1 : 0;
   product->check(api_.cublas_lt().cublasLtMatmul(handle_, product->operation, &one, operands.b,
                                                  product->first, operands.a, product->second, &beta,
                                                  operands.c, product->result, operands.c, product->result,
-                                                 &product->chosen.algo, workspace, bytes, stream_),
+                                                 &product->algorithm, workspace, bytes, stream_),
                  "cublasLtMatmul");
   return true;
 }

@@ -5,6 +5,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <string>
 
 #include "codelets/matmul/gemm.hpp"
 #include "runtime/device/cuda_api.hpp"
@@ -27,7 +28,11 @@ class CudaGemm {
   using Key = std::array<int64_t, 17>;
 
   bool supports(const Gemm& shape) const;
-  std::unique_ptr<Product> choose(const Gemm& shape, const GemmOperands& operands);
+  std::unique_ptr<Product> describe(const Gemm& shape, const GemmOperands& operands) const;
+  // The algorithm and its workspace as text; empty where the library has none.
+  std::unique_ptr<Product> make(const Key& key, const Gemm& shape, const GemmOperands& operands,
+                                DeviceQueue& queue) const;
+  std::string choose(const Product& product, const GemmOperands& operands) const;
 
   const CudaApi& api_;
   cudaStream_t stream_;

@@ -118,6 +118,9 @@ class OpenclQueue final : public DeviceQueue {
   DeviceApi api() const override { return DeviceApi::opencl; }
   std::string device_name() const override { return described_.name; }
   std::string kind() const override { return described_.kind(); }
+  std::string numerics() const override {
+    return fmt::format("opencl {}, {} {}", described_.name, described_.platform, described_.driver);
+  }
   DeviceTraits traits() const override {
     return {described_.is_cpu, described_.compute_units, described_.local_bytes};
   }

@@ -15,6 +15,7 @@
 
 #include "runtime/core/dtype.hpp"
 #include "runtime/core/error.hpp"
+#include "runtime/device/choices.hpp"
 #include "runtime/plan/kernel.hpp"
 
 namespace tessera {
@@ -118,6 +119,8 @@ class DeviceQueue {
   virtual DeviceApi api() const = 0;
   virtual std::string device_name() const = 0;
   virtual std::string kind() const { return device_name(); }  // all that decides how fast it is
+  // What bits depend on: the device's model and what compiles and computes for it, with versions.
+  virtual std::string numerics() const { return device_name(); }
   virtual DeviceTraits traits() const { return {}; }
   virtual void* native() const { return nullptr; }  // the cl_command_queue or cudaStream_t, for libraries
 
@@ -160,6 +163,11 @@ class DeviceQueue {
   // every end_task, in their order, when the device is through with the task.
   virtual void end_task() = 0;
   virtual void task_done() {}
+
+  ChoiceBook& choices() { return choices_; }
+
+ private:
+  ChoiceBook choices_;
 };
 
 // What a kernel that does not compile throws: the message names op, kernel, device and the compiler's line.

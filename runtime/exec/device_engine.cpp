@@ -54,16 +54,21 @@ class DeviceEngine final : public Engine {
   void release(BufferId) override {}
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override;
 
-  void submit(DeviceTasks* set, int task) {
+  void submit(DeviceTasks* set, int task, bool on_device) {
     {
       std::lock_guard lock(mutex_);
-      ready_.push_back({set, task});
+      ready_.push_back({set, task, on_device});
     }
     changed_.notify_one();
   }
 
  private:
   friend class DeviceTasks;
+  struct Ready {
+    DeviceTasks* set;
+    int task;
+    bool on_device;
+  };
   struct Copies {
     void *here, *there;
     size_t bytes;
@@ -91,7 +96,7 @@ class DeviceEngine final : public Engine {
   std::mutex using_device_;  // the thread that drives the executor reads fetches while tasks run
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::pair<DeviceTasks*, int>> ready_;
+  std::deque<Ready> ready_;
   bool stopping_ = false;
   std::thread thread_;
 };
@@ -100,17 +105,21 @@ class DeviceTasks final : public TaskSet {
  public:
   DeviceTasks(DeviceEngine& engine, std::vector<EngineTask> tasks, TaskRunner& runner)
       : engine_(engine), tasks_(std::move(tasks)), runner_(runner) {}
-  void submit(int task) override { engine_.submit(this, task); }
+  void submit(int task, int kind) override {
+    const bool on_device = kind == any_kind ? tasks_[static_cast<size_t>(task)].on_device
+                                            : kind == engine_.kinds().of[DeviceEngine::device_worker];
+    engine_.submit(this, task, on_device);
+  }
 
-  void run(int index) {
+  void run(int index, bool on_device) {
     const EngineTask& task = tasks_[static_cast<size_t>(index)];
-    const int worker = task.on_device ? DeviceEngine::device_worker : DeviceEngine::host_worker;
+    const int worker = on_device ? DeviceEngine::device_worker : DeviceEngine::host_worker;
     {
       std::lock_guard lock(engine_.using_device_);
       std::vector<void*> pointers;
       for (const EngineAccess& access : task.accesses)
         pointers.push_back(
-            engine_.bring(engine_.buffers_[static_cast<size_t>(access.buffer)], access.mode, task.on_device));
+            engine_.bring(engine_.buffers_[static_cast<size_t>(access.buffer)], access.mode, on_device));
       runner_.run(index, worker, pointers.data());
     }
     runner_.finished(index, worker);
@@ -131,10 +140,10 @@ void DeviceEngine::work() {
   for (;;) {
     changed_.wait(lock, [this] { return stopping_ || !ready_.empty(); });
     if (ready_.empty()) return;
-    const auto [set, task] = ready_.front();
+    const auto [set, task, on_device] = ready_.front();
     ready_.pop_front();
     lock.unlock();
-    set->run(task);
+    set->run(task, on_device);
     lock.lock();
   }
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "runtime/device/queue.hpp"
+#include "runtime/exec/kinds.hpp"
 #include "runtime/plan/memory.hpp"
 #include "runtime/plan/plan.hpp"
 #include "runtime/sched/performance_model.hpp"
@@ -53,7 +54,9 @@ class TaskRunner {
 class TaskSet {
  public:
   virtual ~TaskSet() = default;
-  virtual void submit(int task) = 0;  // called with all its predecessors done; from any thread
+  // Called with all its predecessors done; from any thread. Only workers of that kind may run it, unless it
+  // is any_kind.
+  virtual void submit(int task, int kind) = 0;
 };
 
 class Engine {
@@ -65,6 +68,10 @@ class Engine {
   virtual int64_t bytes_moved(int /*worker*/) const { return 0; }
   // What a worker that drives a device launches on; null for CPU workers. Used by that worker alone.
   virtual DeviceQueue* queue(int /*worker*/) { return nullptr; }
+  const WorkerKinds& kinds() {  // of its workers; first asked for by the thread that drives it
+    if (kinds_.of.empty()) kinds_ = kinds_of(*this);
+    return kinds_;
+  }
   // Whether a device may still be busy with a task when run() returns; by the time of finished() it is not.
   virtual bool asynchronous() const { return false; }
   // A plan whose task sets are prepared next, and what it needs on top of what there is. False where memory
@@ -81,6 +88,9 @@ class Engine {
   virtual void acquire(BufferId buffer, Mode mode) = 0;
   virtual void release(BufferId buffer) = 0;
   virtual std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) = 0;
+
+ private:
+  WorkerKinds kinds_;
 };
 
 // What a worker did in some steps.

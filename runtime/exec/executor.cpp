@@ -50,8 +50,9 @@ std::byte* task_scratch(int64_t bytes) {
 
 }  // namespace
 
-Executor::Step Executor::run(std::span<const Feed> feeds) {
+Executor::Step Executor::run(std::span<const Feed> feeds, const std::string& kinds) {
   check_feeds(feeds);
+  check_kinds(kinds);
   session_.activate(this);
   for (const std::string& name : shadows_) session_.refresh(name);
   for (const std::string& name : changed_variables_) session_.mark_stale(name, refreshed_);
@@ -78,7 +79,8 @@ Executor::Step Executor::run(std::span<const Feed> feeds) {
   set.result = Step();
   set.result.executor_ = this;
   set.result.index_ = step;
-  set.result.values_ = std::make_shared<std::vector<std::vector<std::byte>>>();
+  set.result.outcome_ = std::make_shared<Step::Outcome>();
+  set.wanted = kinds;
   const Step result = set.result;
   {
     std::lock_guard lock(mutex_);
@@ -103,7 +105,9 @@ void Executor::release_source(Set& set) {
 
 void Executor::release(Set& set, int task) {
   if (set.missing[static_cast<size_t>(task)].fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-  if (!plan_.tasks[static_cast<size_t>(task)].external()) return set.tasks->submit(task);
+  if (!plan_.tasks[static_cast<size_t>(task)].external())
+    return set.tasks->submit(task,
+                             set.wanted.empty() ? any_kind : set.wanted[static_cast<size_t>(task)] - 'a');
   auto over = std::make_shared<std::atomic<bool>>(false);
   auto done = [this, &set, task, over] {
     if (!over->exchange(true)) finished(set, task);
@@ -119,6 +123,7 @@ void Executor::release(Set& set, int task) {
 }
 
 void Executor::execute(Set& set, int task, int worker, void* const* pointers) noexcept {
+  set.ran[static_cast<size_t>(task)] = letter_of(kinds_.of[static_cast<size_t>(worker)]);
   if (DeviceQueue* queue = session_.engine().queue(worker))
     return launch_stages(set, task, worker, pointers, *queue);
   if (failed_.load(std::memory_order_relaxed)) return;

@@ -65,13 +65,19 @@ class Executor {
     std::vector<float> get(Tensor tensor) const;  // a fetched tensor, row by row, as f32
     std::vector<int32_t> get_i32(Tensor tensor) const;
     float scalar(Tensor tensor) const { return get(tensor)[0]; }
+    // The kind of worker that ran each task, as a letter: see kinds.hpp.
+    const std::string& kinds() const;
 
    private:
     friend class Executor;
     Executor* executor_ = nullptr;
     int64_t index_ = 0;
-    std::shared_ptr<std::vector<std::vector<std::byte>>>
-        values_;  // per fetch, filled when the step is collected
+    struct Outcome {  // filled when the step is collected
+      bool collected = false;
+      std::vector<std::vector<std::byte>> values;  // per fetch
+      std::string kinds;                           // per task
+    };
+    std::shared_ptr<Outcome> outcome_;
   };
 
   Executor(Session& session, Plan plan, const ExecutorOptions& options = {});
@@ -80,7 +86,8 @@ class Executor {
   Executor& operator=(const Executor&) = delete;
 
   // Starts one step; waits only while two are still running. Rethrows the first failure of an earlier one.
-  Step run(std::span<const Feed> feeds = {});
+  // Where `kinds` is not empty, each task runs on a worker of that kind: what an earlier step's kinds() said.
+  Step run(std::span<const Feed> feeds = {}, const std::string& kinds = {});
   Step run(std::initializer_list<Feed> feeds) {
     return run(std::span<const Feed>(feeds.begin(), feeds.size()));
   }
@@ -133,6 +140,7 @@ class Executor {
   bool runs_on_device(const Task& task) const;
   void record(const Record& what) { records_[static_cast<size_t>(what.worker)].push_back(what); }
   static int64_t now_ns();
+  void check_kinds(const std::string& kinds) const;
   void device_done(int task, int worker) noexcept;
   void finished(Set& set, int task) noexcept;
   void fail(const std::string& label) noexcept;
@@ -144,6 +152,7 @@ class Executor {
   static void check(const Stage& stage, std::span<const TileView> views);
 
   Session& session_;
+  const WorkerKinds& kinds_;  // the session's workers'
   Plan plan_;
   ExecutorOptions options_;
   Booking booking_;
@@ -154,6 +163,7 @@ class Executor {
   std::vector<TaskLayout> layouts_;
   std::vector<PerformanceModel::Entry*> histories_;  // per task; null where nobody asks
   std::vector<int> sources_;                         // tasks without predecessors in their step
+  std::vector<char> on_device_;                      // per task: whether devices may run it
   std::unique_ptr<Set> sets_[step_sets];
   struct alignas(64) Use {  // written by one worker alone
     int64_t tasks = 0, busy_ns = 0;

@@ -8,6 +8,7 @@ namespace tessera {
 
 Executor::Executor(Session& session, Plan plan, const ExecutorOptions& options)
     : session_(session),
+      kinds_(session.engine().kinds()),
       plan_(std::move(plan)),
       options_(options),
       booking_{session.room_, session.book(plan_)} {
@@ -105,11 +106,13 @@ void Executor::build_sets() {
 
   for (size_t t = 0; t < plan_.tasks.size(); ++t)
     if (plan_.tasks[t].n_before == 0) sources_.push_back(static_cast<int>(t));
+  for (const Task& task : plan_.tasks) on_device_.push_back(runs_on_device(task));
 
   for (auto& slot : sets_) {
     slot = std::make_unique<Set>();
     Set& set = *slot;
     set.missing = std::vector<std::atomic<int>>(plan_.tasks.size());
+    set.ran.assign(plan_.tasks.size(), no_kind);
     set.memory = Memory(per_set);
     set.data.assign(plan_.buffers.size(), nullptr);
     set.buffers.assign(plan_.buffers.size(), -1);
@@ -129,7 +132,7 @@ void Executor::build_sets() {
       prepared.priority = task.priority;
       prepared.flops = task.flops;
       prepared.bytes = task.bytes;
-      prepared.on_device = runs_on_device(task);
+      prepared.on_device = on_device_[tasks.size() - 1];
       prepared.label = task.label;
       prepared.name = task.external() ? "external" : task.stages[0].kernel->name.data();
       for (const Stage& stage : task.stages)

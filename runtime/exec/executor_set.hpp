@@ -22,6 +22,8 @@ struct Executor::Set {
   std::vector<std::atomic<int>> missing;  // predecessors per task
   std::atomic<int> remaining{0};          // tasks of the step
   std::atomic<size_t> next_source{0};     // of those without predecessors in the step: the first not started
+  std::string wanted;                     // a kind's letter per task; empty: any
+  std::string ran;                        // and where it did run
   int64_t step = -1;
   bool done = true;
   Memory memory;                 // inputs and fetches

@@ -38,6 +38,25 @@ void Executor::check_feeds(std::span<const Feed> feeds) const {
       throw error("run: input '{}' is not fed", info.name);
 }
 
+void Executor::check_kinds(const std::string& wanted) const {
+  if (wanted.empty()) return;
+  if (wanted.size() != plan_.tasks.size())
+    throw error("run: kinds of workers for {} tasks; the plan has {}", wanted.size(), plan_.tasks.size());
+  std::vector<char> drives_device(kinds_.names.size(), 0);
+  for (size_t w = 0; w < kinds_.of.size(); ++w)
+    drives_device[static_cast<size_t>(kinds_.of[w])] =
+        session_.engine().queue(static_cast<int>(w)) != nullptr;
+  for (size_t t = 0; t < wanted.size(); ++t) {
+    if (plan_.tasks[t].external()) continue;
+    const auto kind = static_cast<size_t>(wanted[t] - 'a');
+    if (kind >= kinds_.names.size())
+      throw error("run: {} is to run on kind '{}', which is none of the workers'", plan_.tasks[t].label,
+                  wanted[t]);
+    if (drives_device[kind] && !on_device_[t])
+      throw error("run: {} is to run on {}, which cannot", plan_.tasks[t].label, kinds_.names[kind]);
+  }
+}
+
 void Executor::feed(Set& set, std::span<const Feed> feeds) {
   for (size_t id = 0; id < plan_.program.tensors.size(); ++id) {
     const TensorInfo& info = plan_.program.tensors[id];
@@ -58,7 +77,9 @@ void Executor::feed(Set& set, std::span<const Feed> feeds) {
 
 // Copies a finished step's fetches out of the set that a later one will use.
 void Executor::collect(Set& set) {
-  if (!set.result.values_ || !set.result.values_->empty()) return;
+  if (!set.result.outcome_ || set.result.outcome_->collected) return;
+  set.result.outcome_->collected = true;
+  set.result.outcome_->kinds = set.ran;
   for (size_t k = 0; k < plan_.fetched.size(); ++k) {
     const TensorInfo& info = plan_.program.tensors[static_cast<size_t>(plan_.program.fetches[k])];
     const Shape& shape = info.type.shape;
@@ -72,7 +93,7 @@ void Executor::collect(Set& set) {
             shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
             {}},
            size_of(info.type.dtype), session_.engine(), tiles, whole.data());
-    set.result.values_->push_back(std::move(whole));
+    set.result.outcome_->values.push_back(std::move(whole));
   }
 }
 
@@ -113,10 +134,15 @@ std::pair<size_t, DType> fetch_of(const Plan& plan, Tensor tensor) {
 
 }  // namespace
 
+const std::string& Executor::Step::kinds() const {
+  wait();
+  return outcome_->kinds;
+}
+
 std::vector<float> Executor::Step::get(Tensor tensor) const {
   const auto [fetch, dtype] = fetch_of(executor_->plan_, tensor);
   wait();
-  const std::vector<std::byte>& bytes = (*values_)[fetch];
+  const std::vector<std::byte>& bytes = outcome_->values[fetch];
   switch (dtype) {
     case DType::f32:
       return converted<float, float>(bytes);
@@ -136,7 +162,7 @@ std::vector<int32_t> Executor::Step::get_i32(Tensor tensor) const {
     throw error("get_i32: '{}' is {}", executor_->plan_.program.tensors[static_cast<size_t>(tensor.id)].name,
                 name_of(dtype));
   wait();
-  return converted<int32_t, int32_t>((*values_)[fetch]);
+  return converted<int32_t, int32_t>(outcome_->values[fetch]);
 }
 
 }  // namespace tessera

@@ -67,7 +67,7 @@ class ThreadPlace final : public Workplace {
 class ThreadTasks final : public TaskSet {
  public:
   ThreadTasks(Dispatcher& dispatcher, size_t count) : dispatcher_(dispatcher), tasks_(count) {}
-  void submit(int task) override { dispatcher_.ready(tasks_[static_cast<size_t>(task)]); }
+  void submit(int task, int) override { dispatcher_.ready(tasks_[static_cast<size_t>(task)]); }
   std::vector<ThreadTask>& tasks() { return tasks_; }
 
  private:

@@ -114,6 +114,9 @@ struct Plan {
 inline constexpr int steps_in_flight = 2;
 inline constexpr int step_sets = 3;  // task counters and inputs are kept for one step more than are in flight
 
+// A hash of the tasks: plans that have the same one run the same kernels on tiles of the same sizes.
+std::string fingerprint(const Plan& plan);
+
 Plan make_plan(const Graph& graph, const PlanOptions& options);
 
 }  // namespace tessera

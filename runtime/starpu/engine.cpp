@@ -53,6 +53,11 @@ void run_on_opencl(void** buffers, void* argument) {
 }
 // NOLINTEND(performance-no-int-to-ptr)
 
+int can_execute(unsigned worker, starpu_task* task, unsigned) {
+  const auto& call = *static_cast<const Call*>(task->cl_arg);
+  return call.kind == any_kind || (*call.kinds)[worker] == call.kind;
+}
+
 void finished(void* argument) {
   const auto* call = static_cast<const Call*>(argument);
   call->runner->finished(call->index, call->worker);
@@ -88,7 +93,7 @@ struct Codelet {
 class StarpuTasks final : public TaskSet {
  public:
   StarpuTasks(Codelet& codelet, const Timing& timing, const std::vector<starpu_data_handle_t>& handles,
-              std::vector<EngineTask> tasks, TaskRunner& runner)
+              const WorkerKinds& kinds, std::vector<EngineTask> tasks, TaskRunner& runner)
       : described_(std::move(tasks)) {
     tasks_.resize(described_.size());
     calls_.resize(described_.size());
@@ -103,6 +108,7 @@ class StarpuTasks final : public TaskSet {
       calls_[t].index = static_cast<int>(t);
       calls_[t].n_buffers = static_cast<int>(from.accesses.size());
       calls_[t].task = task;
+      calls_[t].kinds = &kinds.of;
       calls_[t].history = from.history;
       calls_[t].timing = &timing;
       starpu_task_init(task);
@@ -146,9 +152,10 @@ class StarpuTasks final : public TaskSet {
     }
   }
 
-  void submit(int task) override {
+  void submit(int task, int kind) override {
     const auto t = static_cast<size_t>(task);
     await_termination(t);
+    calls_[t].kind = kind;
     free(tasks_[t].dyn_interfaces);  // every submission allocates them anew
     tasks_[t].dyn_interfaces = nullptr;
     submitted_[t] = 1;
@@ -206,6 +213,7 @@ class StarpuEngine final : public Engine {
       starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
     try {
       queues_ = make_queues();
+      if (kinds().names.size() > 1) codelet_.codelet.can_execute = can_execute;
       if (timing_.model) name_kinds();
     } catch (...) {
       starpu_shutdown();
@@ -269,7 +277,7 @@ class StarpuEngine final : public Engine {
   void release(BufferId buffer) override { starpu_data_release(handles_[static_cast<size_t>(buffer)]); }
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
     keep_on_cpu(tasks);
-    return std::make_unique<StarpuTasks>(codelet_, timing_, handles_, std::move(tasks), runner);
+    return std::make_unique<StarpuTasks>(codelet_, timing_, handles_, kinds(), std::move(tasks), runner);
   }
 
  private:

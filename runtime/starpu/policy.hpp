@@ -15,7 +15,9 @@ struct Call final : DispatchTask {
   TaskRunner* runner = nullptr;
   int index = 0;
   int n_buffers = 0;
-  int worker = -1;  // where it runs
+  int worker = -1;                          // where it runs
+  int kind = any_kind;                      // of the workers that may run it
+  const std::vector<int>* kinds = nullptr;  // per worker
   starpu_task* task = nullptr;
   std::vector<TaskAccess> list;  // what `accesses` shows
   const PerformanceModel::Entry* history = nullptr;

@@ -188,6 +188,23 @@ TEST_F(TunedMatmulTest, TheBestSizesAreUsedFromThenOn) {
   before ? setenv("TESSERA_CACHE", kept.c_str(), 1) : unsetenv("TESSERA_CACHE");
 }
 
+TEST(MatmulSizesTest, RecordedOnesAreUsed) {
+  if (opencl_devices().empty()) GTEST_SKIP() << "no OpenCL device";
+  const std::vector<MatmulSizes> all = matmul_sizes(test_queue()->traits());
+  const auto text = [](const MatmulSizes& s) {
+    return fmt::format("{} {} {} {} {}", s.tm, s.tn, s.tk, s.mr, s.nr);
+  };
+  for (const MatmulSizes& sizes : all) {
+    const auto queue = test_queue();
+    queue->choices().add({{"matmul bf16", text(sizes)}});
+    EXPECT_EQ(tuned_matmul(*queue, DType::bf16), sizes);
+    EXPECT_EQ(queue->choices().all().at("matmul f32"), text(tuned_matmul(*queue, DType::f32)));
+  }
+  const auto queue = test_queue();
+  queue->choices().add({{"matmul f32", "1 2 3 4 5"}});
+  EXPECT_THROW(tuned_matmul(*queue, DType::f32), Failure);
+}
+
 TEST(MatmulSizesTest, FitTheDevice) {
   for (const int64_t bytes : {16 << 10, 32 << 10, 256 << 10})
     for (const bool is_cpu : {false, true})

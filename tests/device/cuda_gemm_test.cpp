@@ -172,6 +172,34 @@ TEST_F(CudaGemmTest, TheAlgorithmIsChosenOncePerShapeAndAlignment) {
   EXPECT_EQ(run(2), 3);
 }
 
+TEST_F(CudaGemmTest, ARecordedAlgorithmIsUsedAgain) {
+  Choices recorded;
+  uint64_t used = 0;
+  for (int time : {1, 2}) {
+    auto queue = make_cuda_queue(*fake, 0);
+    queue->choices().add(recorded);
+    expect_product(*queue, shape_of(DType::f32, DType::f32));
+    EXPECT_EQ(fake->count("cublasLtMatmulAlgoGetHeuristic"), 1) << "asked the time " << time;
+    if (time == 2) EXPECT_EQ(fake->last_algorithm(), used);
+    used = fake->last_algorithm();
+    recorded = queue->choices().all();
+    ASSERT_EQ(recorded.size(), 1U);
+  }
+  recorded.begin()->second = "no algorithm";
+  auto queue = make_cuda_queue(*fake, 0);
+  queue->choices().add(recorded);
+  Floats x(*queue, std::vector<float>(100));
+  EXPECT_THAT(
+      [&] { queue->library_gemm(shape_of(DType::f32, DType::f32), {x.memory, x.memory, x.memory}); },
+      testing::ThrowsMessage<Failure>(testing::HasSubstr("the recorded algorithm of 'cublasLt 5 7 6 ")));
+}
+
+TEST_F(CudaGemmTest, TheKindNamesDeviceCompilerAndLibrary) {
+  EXPECT_THAT(make_cuda_queue(*fake, 0)->numerics(),
+              testing::AllOf(testing::HasSubstr("sm_90"), testing::HasSubstr("NVRTC "),
+                             testing::HasSubstr("cuBLASLt 130000")));
+}
+
 TEST_F(CudaGemmTest, ErrorsNameTheCallAndTheReason) {
   auto queue = make_cuda_queue(*fake, 0);
   Floats x(*queue, std::vector<float>(20));  // too few

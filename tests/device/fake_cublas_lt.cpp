@@ -82,7 +82,8 @@ struct FakeCublasLt::Product {
 };
 
 CublasLt FakeCublasLt::table() {
-  return {.cublasLtCreate = create,
+  return {.cublasLtGetVersion = version,
+          .cublasLtCreate = create,
           .cublasLtDestroy = destroy,
           .cublasLtGetStatusString = status_string,
           .cublasLtMatmulDescCreate = operation_create,
@@ -116,6 +117,8 @@ cublasStatus_t FakeCublasLt::remove(void* object, Object::Kind kind) {
   fake().objects_.erase(object);
   return CUBLAS_STATUS_SUCCESS;
 }
+
+size_t FakeCublasLt::version() { return 130000; }
 
 cublasStatus_t FakeCublasLt::create(cublasLtHandle_t* handle) {
   Guard lock(fake().mutex_);
@@ -264,6 +267,7 @@ cublasStatus_t FakeCublasLt::heuristic(cublasLtHandle_t handle, cublasLtMatmulDe
   *found = 1;
   results[0] = {};
   results[0].algo.data[0] = algorithm_mark;
+  results[0].algo.data[7] = ++fake().n_algorithms_;  // so that they are told apart
   results[0].state = CUBLAS_STATUS_SUCCESS;
   if (preferred->attributes.at(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) >= workspace_wanted)
     results[0].workspaceSize = workspace_wanted;
@@ -293,6 +297,7 @@ cublasStatus_t FakeCublasLt::matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_
   std::string why = why_not_multiplied(*with, *layouts[0], *layouts[1], *layouts[2], *layouts[3]);
   if (c != d) why = "C and D are not the same matrix";
   if (algorithm->data[0] != algorithm_mark) why = "nobody chose this algorithm";
+  fake().last_algorithm_ = algorithm->data[7];
   if (workspace_bytes != workspace_wanted || !fake().holds(workspace, workspace_bytes, false))
     why = "the workspace is not what the algorithm asked for";
   FakeCuda::Stream* on = fake().stream_of(stream);

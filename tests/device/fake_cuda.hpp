@@ -38,9 +38,10 @@ class FakeCuda final : public CudaApi {
   // What was not given back: "2 streams, 1 libraries".
   std::string live() const;
   size_t pending() const;
-  void fail_next(std::string_view call, int status);  // of whatever kind the call returns
-  void forget();                                      // calls, problems and failures to come
-  void repair(void* memory);                          // what was written beside an allocation
+  void fail_next(std::string_view call, int status);           // of whatever kind the call returns
+  uint64_t last_algorithm() const { return last_algorithm_; }  // of a product: its number among the proposed
+  void forget();                                               // calls, problems and failures to come
+  void repair(void* memory);                                   // what was written beside an allocation
 
   cudaStream_t new_stream(int device);  // somebody else's
   void synchronize(cudaStream_t stream);
@@ -113,6 +114,7 @@ class FakeCuda final : public CudaApi {
   std::map<void*, std::unique_ptr<Library>> libraries_;
   std::map<void*, std::unique_ptr<Kernel>> kernels_;
   std::map<void*, std::unique_ptr<Object>> objects_;
+  uint64_t n_algorithms_ = 0, last_algorithm_ = 0;
   int failure_of_work_ = cudaSuccess;
 };
 

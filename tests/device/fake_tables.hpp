@@ -67,6 +67,7 @@ struct FakeNvrtc {
 struct FakeCublasLt {
   static CublasLt table();
 
+  static size_t version();
   static cublasStatus_t create(cublasLtHandle_t* handle);
   static cublasStatus_t destroy(cublasLtHandle_t handle);
   static const char* status_string(cublasStatus_t status);

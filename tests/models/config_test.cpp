@@ -120,12 +120,12 @@ trace = "t.json"
   EXPECT_EQ(c.data.path, "/data/of/input.txt");
   EXPECT_EQ(c.train.betas, (std::array{0.9, 0.99}));
   EXPECT_EQ(c.train.clip, 1.0);
-  EXPECT_EQ(c.run, (RunConfig{.workers = 2,
-                              .devices = {"cpu"},
-                              .scheduler = "prio",
-                              .dtype = DType::bf16,
-                              .tiling = "rows=64",
-                              .trace = "t.json"}));
+  EXPECT_EQ(c.run.workers, 2);
+  EXPECT_EQ(c.run.devices, std::vector<std::string>{"cpu"});
+  EXPECT_EQ(c.run.scheduler, "prio");
+  EXPECT_EQ(c.run.dtype, DType::bf16);
+  EXPECT_EQ(c.run.tiling, "rows=64");
+  EXPECT_EQ(c.run.trace, "t.json");
 }
 
 TEST(Config, ReadsBackWhatItWrites) {

@@ -18,7 +18,7 @@ namespace tessera {
 namespace {
 
 struct Arguments {
-  std::string config, out, trace, scheduler, explain;
+  std::string config, out, trace, scheduler, explain, record, replay;
   std::vector<std::string> set;
   std::string devices, swap;
   int64_t device_memory = 0, host_memory = 0;
@@ -55,6 +55,8 @@ TrainResult train_with_bar(const Config& config, const Arguments& arguments) {
   options.out = arguments.out;
   options.resume = arguments.resume;
   options.explain_placement = arguments.explain;
+  options.record_placement = arguments.record;
+  options.replay_placement = arguments.replay;
   options.strict_devices = arguments.strict_devices;
   const double ceiling = cached_ceiling(static_cast<int>(config.run.workers)).of(config.run.dtype);
   ProgressBar bar({.steps = config.train.steps, .ceiling_gflops = ceiling});
@@ -103,6 +105,7 @@ void run(const Arguments& arguments) {
   if (!arguments.swap.empty()) overrides.push_back(fmt::format("run.swap='{}'", arguments.swap));
   Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
   if (!arguments.trace.empty()) config.run.trace = arguments.trace;
+  if (!arguments.scheduler.empty()) config.run.scheduler = arguments.scheduler;
   const TrainResult result = train_with_bar(config, arguments);
   if (arguments.json) {
     Json line{{"steps", result.steps},
@@ -170,6 +173,14 @@ void add_train(CLI::App& app) {
       "Write why each task ran where it did, as JSON lines: task, kernel, worker, reason, and "
       "finish, the seconds in which workers would have been through with it; for policies of "
       "Tessera's own");
+  command->add_option(
+      "--record-placement", arguments->record,
+      "Write which kind of worker ran each task of each step, and which algorithms were chosen "
+      "there, as JSON lines");
+  command->add_option(
+      "--replay-placement", arguments->replay,
+      "Run each task on the kind of worker that a recorded run says: on the same kinds the same "
+      "bits, whatever the scheduler and the number of workers");
   command->add_flag("--resume", arguments->resume,
                     "Go on from the latest checkpoint in the folder, to the same bits");
   command->add_flag("--json", arguments->json,
