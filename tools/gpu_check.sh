@@ -90,7 +90,7 @@ numbers() { grep -oE "\"$1\":[-+0-9.e]+" "$2" | cut -d : -f 2; }
 
 look_for_gpu() {
   [ -z "$dry" ] || return 0
-  step 120 gpu "${tessera[@]}" train examples/addition.toml --out "$scratch/probe" --devices "$gpu" --set train.steps=1 --set train.batch=8 ||
+  step 120 gpu "${tessera[@]}" bench step --shape chargpt --steps 1 --devices "$gpu" ||
     die "$stage: no GPU to be used here: $(tail -n 1 "$log")"
 }
 
@@ -242,7 +242,10 @@ ops() {
   local op kernel dtype rate share tflops n
   tflops=$(peak)
   head_row op kernel dtype rate "share of its bound"
-  step 420 device "${tessera[@]}" bench device "--${device%:*}" "${device#*:}" --json || note $?
+  step 420 device "${tessera[@]}" bench device "--${device%:*}" "${device#*:}" --json || {
+    n=$?
+    note $n && row all "" "" "" "$(result $n)"
+  }
   [ -z "$dry" ] || return 0
   # Row-wise ops are bound by bytes, at the rate of copying; products by the peak of the matrix units.
   while IFS=$'\t' read -r dtype n rate; do

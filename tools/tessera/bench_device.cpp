@@ -170,7 +170,7 @@ struct OpGraph {
   }
   // y, and the gradients of the sum of its elements.
   void fetch_gradients(Tensor y, const std::vector<Tensor>& of) {
-    const Tensor ones = graph.variable("ones", {cols, 1}, dtype, {});
+    const Tensor ones = graph.variable(fmt::format("ones of {}", name_of(dtype)), {cols, 1}, dtype, {});
     fetch(graph.grad(sum_rows(matmul(y, ones)), of));
     graph.fetch(y);
   }
