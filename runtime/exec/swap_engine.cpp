@@ -141,6 +141,7 @@ class SwapEngine final : public Engine {
     std::vector<EngineAccess> list;
     SwapTasks* set = nullptr;
     int task = 0;
+    int kind = any_kind;  // of the worker, where that is prescribed
     int64_t at = 0;  // in the order of all steps
     bool served = false;
   };
@@ -214,15 +215,16 @@ class SwapTasks final : public TaskSet, public TaskRunner {
     if (engine_.running_ == &turns_->cycle) engine_.running_ = nullptr;
   }
 
-  void submit(int task) override {
+  void submit(int task, int kind) override {
     const auto t = static_cast<size_t>(task);
     const int64_t round = rounds_[t]++;
     engine_.submit({.list = accesses_[t],
                     .set = this,
                     .task = task,
+                    .kind = kind,
                     .at = round * turns_->cycle.length + set_ * turns_->n_tasks + task});
   }
-  void pass_on(int task) { tasks_->submit(task); }
+  void pass_on(int task, int kind) { tasks_->submit(task, kind); }
   const Cycle& cycle() const { return turns_->cycle; }
 
   void run(int task, int worker, void* const* pointers) noexcept override {
@@ -259,7 +261,7 @@ void SwapEngine::submit(Request request) {
     }
     pin(request);
   }
-  request.set->pass_on(request.task);
+  request.set->pass_on(request.task, request.kind);
 }
 
 void SwapEngine::finished(std::span<const EngineAccess> list) {
@@ -298,7 +300,7 @@ void SwapEngine::work() {
       serve(request, lock);
       lock.unlock();
       if (!problem_.empty()) request.set->failed(problem_);  // what runs after that does nothing
-      request.set->pass_on(request.task);
+      request.set->pass_on(request.task, request.kind);
       lock.lock();
     }
   }

@@ -63,7 +63,7 @@ class PipelinedEngine final : public Engine {
   struct Tasks final : TaskSet {
     Tasks(PipelinedEngine& e, std::vector<EngineTask> t, TaskRunner& r)
         : engine(e), tasks(std::move(t)), runner(r) {}
-    void submit(int task) override {
+    void submit(int task, int) override {
       {
         std::lock_guard lock(engine.mutex_);
         engine.ready_.emplace_back(this, task);
