@@ -64,7 +64,7 @@ struct RunConfig {
   std::string tiling = "auto";
   std::string trace;                           // file; empty: none
   int64_t device_memory = 0, host_memory = 0;  // MiB, on each device and of the whole process; 0: no limit
-  std::string swap;                            // folder for what host_memory leaves no room for; empty: none
+  std::string swap = {};                       // folder for what host_memory leaves no room for; empty: none
   bool operator==(const RunConfig&) const = default;
 };
 
