@@ -137,7 +137,7 @@ check() {
   tar -C "$work/system/bundle" --strip-components=1 -xf "$archive"
   # Its own mounts go with the command.
   # shellcheck disable=SC2016 # for the inner shell
-  clean() { unshare --mount sh -c 'mount -t proc proc "$0/proc" && exec chroot "$0" env -i HOME=/root PATH=/usr/bin:/bin "$@"' "$work/system" "$@"; }
+  clean() { unshare --mount sh -c 'mount -t proc proc "$0/proc" && mount -t sysfs sys "$0/sys" && exec chroot "$0" env -i HOME=/root PATH=/usr/bin:/bin "$@"' "$work/system" "$@"; }
   clean /bundle/tessera info
   said=$work/said
   clean /bundle/tessera train /bundle/examples/addition.toml --out /root/addition --json | tee "$said"

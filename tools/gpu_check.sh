@@ -90,21 +90,16 @@ numbers() { grep -oE "\"$1\":[-+0-9.e]+" "$2" | cut -d : -f 2; }
 
 look_for_gpu() {
   [ -z "$dry" ] || return 0
-  step 120 gpu "${tessera[@]}" train examples/addition.toml --out "$scratch/probe" --devices "$gpu" --set train.steps=1 --set train.batch=8 ||
+  step 120 gpu "${tessera[@]}" bench step --shape chargpt --steps 1 --devices "$gpu" ||
     die "$stage: no GPU to be used here: $(tail -n 1 "$log")"
 }
 
-# Text for the models to read: numbers are as good as any.
-text() { [ -n "$dry" ] || [ -e "$scratch/text" ] || seq 1 300000 >"$scratch/text"; }
-# train NAME LIMIT CONFIG STEPS OPTIONS…: leaves the median tokens/s of its steps but the first five in $rate.
-train() {
-  local name=$1 limit=$2 config=$3 steps=$4 code=0
-  text
-  rate='' folder=$scratch/$name
-  step "$limit" "$name" "${tessera[@]}" train "$config" --out "$folder" --json --set train.steps="$steps" \
-    --set data.path="\"$scratch/text\"" --set run.dtype=\"bf16\" "${@:5}" || code=$?
-  [ -n "$dry" ] || [ $code != 0 ] || rate=$(tail -n +6 "$folder/metrics.jsonl" | numbers tokens_per_s /dev/stdin | median)
-  rm -rf "$folder"
+# step_rate NAME LIMIT OPTIONS…: leaves the tokens/s of `bench step` in $rate.
+step_rate() {
+  local code=0
+  rate=''
+  step "$2" "$1" "${tessera[@]}" bench step --dtype bf16 --scheduler affinity --json "${@:3}" || code=$?
+  [ -n "$dry" ] || [ $code != 0 ] || rate=$(numbers tokens_per_s "$log")
   return $code
 }
 
@@ -171,14 +166,12 @@ mixed() {
   cores=$(nproc)
   [ "$cores" -le 16 ] || cores=16
   both="cpu:$((cores > 2 ? cores - 1 : 1)),$device" # the GPU's driver thread has the last one
-  if "${tessera[@]}" calibrate --help >/dev/null 2>&1; then
-    step 120 calibrate "${tessera[@]}" calibrate --devices "$both" || row "calibration" "$(result $?)" "" ""
-  fi
+  step 120 calibrate "${tessera[@]}" calibrate --devices "$both" || note $?
   head_row round "\`$gpu\` tokens/s" "\`$both\` tokens/s" ratio
   for round in 1 2 3 4 5; do
-    train "alone-$round" 40 examples/gpt30m.toml 40 --devices "$gpu" --scheduler affinity || note $?
+    step_rate "alone-$round" 45 --shape gpt30m --devices "$gpu" || note $?
     alone=$rate
-    train "mixed-$round" 40 examples/gpt30m.toml 40 --devices "$both" --scheduler affinity || note $?
+    step_rate "mixed-$round" 45 --shape gpt30m --devices "$both" || note $?
     row $round "${alone:--}" "${rate:--}" "$(ratio "${rate:-0}" "${alone:-0}")"
     [ -z "$rate" ] || ratios+=("$(ratio "$rate" "${alone:-0}")")
   done
@@ -209,7 +202,7 @@ speed() {
   }
   head_row "GPT-2 124M, 16 × 1,024, bf16" "s/step" "tokens/s" "TFLOP/s" "MFU of ${tflops:-an unknown peak} TFLOP/s"
   for round in 1 2; do
-    train "tessera-$round" 100 examples/gpt2.toml 40 --devices "$gpu" --scheduler affinity || note $?
+    step_rate "tessera-$round" 100 --shape gpt2 --seq 1024 --batch 16 --steps 30 --devices "$gpu" || note $?
     if [ -n "$rate" ]; then all+=("$rate") && speed_row "Tessera, run $round" "$rate"; elif [ -z "$dry" ]; then row "Tessera, run $round" "$(result 1)" "" "" ""; fi
     if step 130 "torch-$round" "$python" tools/bench/peers/pytorch_gpu.py --steps 40; then
       [ -n "$dry" ] && continue
@@ -246,15 +239,23 @@ overhead() {
 }
 
 ops() {
-  head_row op kernel "µs" bound share
-  if [ -z "$dry" ] && ! "${tessera[@]}" bench ops --help 2>/dev/null | grep -q -e --devices; then
-    row all "" "" "not measured: this build's \`tessera bench ops\` knows no devices" ""
-    note 1
-    return
-  fi
-  step 420 ops "${tessera[@]}" bench ops --devices "$device" --dtype bf16 --json || note $?
-  [ -n "$dry" ] || grep '"what":"op"' "$log" | sed -E 's/.*"op":"([^"]*)".*"kernel":"([^"]*)".*"us":([^,}]*).*"bound":"([^"]*)".*"share":([^,}]*).*/\1\t\2\t\3\t\4\t\5/' |
-    while IFS=$'\t' read -r op kernel us bound share; do row "$op" "$kernel" "$us" "$bound" "$share"; done
+  local op kernel dtype rate share tflops n
+  tflops=$(peak)
+  head_row op kernel dtype rate "share of its bound"
+  step 420 device "${tessera[@]}" bench device "--${device%:*}" "${device#*:}" --json || {
+    n=$?
+    note $n && row all "" "" "" "$(result $n)"
+  }
+  [ -z "$dry" ] || return 0
+  # Row-wise ops are bound by bytes, at the rate of copying; products by the peak of the matrix units.
+  while IFS=$'\t' read -r dtype n rate; do
+    share=-
+    [ "$dtype" != bf16 ] || [ -z "$tflops" ] || share=$(ratio "$rate" "$((tflops * 1000))")
+    row matmul "n = $n" "$dtype" "$rate GF/s" "$share"
+  done < <(sed -nE 's/.*"what":"matmul","dtype":"([^"]*)","n":([0-9]*),"gflops":([^,}]*).*/\1\t\2\t\3/p' "$log")
+  while IFS=$'\t' read -r op kernel dtype rate share; do
+    row "$op" "$kernel" "$dtype" "$rate GB/s" "$share"
+  done < <(sed -nE 's/.*"op":"([^"]*)","kernel":"([^"]*)","dtype":"([^"]*)","gb_per_s":([^,]*),"share":([^,}]*).*/\1\t\2\t\3\t\4\t\5/p' "$log")
 }
 
 one_stage() {

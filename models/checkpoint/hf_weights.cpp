@@ -103,6 +103,13 @@ std::vector<float> to_stored(const ModelConfig& c, const HfWeight& weight, Sessi
   return values;
 }
 
+std::vector<std::byte> stored_as(DType dtype, std::span<const float> values) {
+  const auto copied = [](auto bytes) { return std::vector<std::byte>(bytes.begin(), bytes.end()); };
+  if (dtype == DType::f32) return copied(std::as_bytes(values));
+  const std::vector<bf16> narrow(values.begin(), values.end());
+  return copied(std::as_bytes(std::span(narrow)));
+}
+
 std::vector<float> from_stored(const ModelConfig& c, const HfWeight& weight, std::vector<float> values,
                                const Shape& shape) {
   if (weight.layout == Layout::transposed || weight.transposed)
@@ -139,21 +146,18 @@ std::vector<HfWeight> hf_weights(const ModelConfig& c) {
 
 void save_weights(const std::filesystem::path& folder, const ModelConfig& config, Session& session,
                   DType dtype) {
-  std::vector<std::vector<float>> wide;
-  std::vector<std::vector<bf16>> narrow;
-  std::vector<NamedArray> arrays;
   const std::vector<HfWeight> weights = hf_weights(config);
+  std::vector<NamedArray> arrays;  // one at a time is in memory
   for (const HfWeight& weight : weights) {
-    wide.push_back(to_stored(config, weight, session));
-    std::span<const std::byte> bytes = std::as_bytes(std::span(wide.back()));
-    if (dtype == DType::bf16) {
-      narrow.emplace_back(wide.back().begin(), wide.back().end());
-      bytes = std::as_bytes(std::span(narrow.back()));
-    }
+    int64_t from = 0;
     for (size_t k = 0; k < weight.names.size(); ++k) {
-      const size_t part = static_cast<size_t>(count_of(weight.shapes[k])) * size_of(dtype);
-      arrays.push_back({weight.names[k], dtype, weight.shapes[k], bytes.first(part)});
-      bytes = bytes.subspan(part);
+      const int64_t count = count_of(weight.shapes[k]);
+      arrays.push_back({weight.names[k], dtype, weight.shapes[k], {}, [&, dtype, from, count] {
+                          const std::vector<float> all = to_stored(config, weight, session);
+                          return stored_as(dtype, std::span(all).subspan(static_cast<size_t>(from),
+                                                                         static_cast<size_t>(count)));
+                        }});
+      from += count;
     }
   }
   write_safetensors(folder / "model.safetensors", arrays);

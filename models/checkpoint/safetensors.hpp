@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,6 +66,7 @@ struct NamedArray {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;
+  std::function<std::vector<std::byte>()> make = {};  // instead of bytes: called when they are written
 };
 
 // Equal arrays give equal bytes, in whatever order they come: wide dtypes first, then by name, no times.

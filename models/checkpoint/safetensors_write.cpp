@@ -26,16 +26,22 @@ std::string_view stored_name(DType type) {
   return "?";
 }
 
-void check(const NamedArray& array, std::string_view file) {
+void check_size(const NamedArray& array, size_t bytes, size_t given, std::string_view file) {
+  if (bytes != given)
+    throw error("{}: tensor {} comes with {} bytes, its shape and dtype need {}", file, shown(array.name),
+                given, bytes);
+}
+
+// How many bytes the array has.
+size_t check(const NamedArray& array, std::string_view file) {
   if (array.name.empty() || array.name == "__metadata__" || invalid_utf8_at(array.name))
     throw error("{}: {} cannot name a tensor", file, shown(array.name));
   size_t bytes = size_of(array.dtype);
   for (int64_t extent : array.shape)
     if (extent < 0 || __builtin_mul_overflow(bytes, static_cast<size_t>(extent), &bytes))
       throw error("{}: tensor {} has an impossible shape", file, shown(array.name));
-  if (bytes != array.bytes.size())
-    throw error("{}: tensor {} comes with {} bytes, its shape and dtype need {}", file, shown(array.name),
-                array.bytes.size(), bytes);
+  if (!array.make) check_size(array, bytes, array.bytes.size(), file);
+  return bytes;
 }
 
 }  // namespace
@@ -57,10 +63,10 @@ void write_safetensors(const std::filesystem::path& file, std::span<const NamedA
   for (const NamedArray* array : sorted) {
     if (header.contains(array->name))
       throw error("{}: two tensors are called {}", file.string(), shown(array->name));
-    header[array->name] = {{"dtype", stored_name(array->dtype)},
-                           {"shape", array->shape},
-                           {"data_offsets", {offset, offset + array->bytes.size()}}};
-    offset += array->bytes.size();
+    const uint64_t end = offset + check(*array, file.string());
+    header[array->name] = {
+        {"dtype", stored_name(array->dtype)}, {"shape", array->shape}, {"data_offsets", {offset, end}}};
+    offset = end;
   }
   std::string text = header.dump();
   text.append((8 - text.size() % 8) % 8, ' ');
@@ -69,7 +75,15 @@ void write_safetensors(const std::filesystem::path& file, std::span<const NamedA
   NewFile out(file);
   out.write(std::as_bytes(std::span(&length, 1)));
   out.write(text);
-  for (const NamedArray* array : sorted) out.write(array->bytes);
+  for (const NamedArray* array : sorted) {
+    if (!array->make) {
+      out.write(array->bytes);
+      continue;
+    }
+    const std::vector<std::byte> made = array->make();
+    check_size(*array, check(*array, file.string()), made.size(), file.string());
+    out.write(made);
+  }
   out.commit();
 }
 

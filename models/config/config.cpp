@@ -27,7 +27,8 @@ constexpr std::string_view train_keys[] = {"steps",      "batch",   "accumulate"
                                            "clip",       "dropout", "label_smoothing",  "recompute",
                                            "non_finite", "seed",    "checkpoint_every", "keep",
                                            "val_every"};
-constexpr std::string_view run_keys[] = {"workers", "devices", "scheduler", "dtype", "tiling", "trace"};
+constexpr std::string_view run_keys[] = {"workers", "devices",       "scheduler",   "dtype", "tiling",
+                                         "trace",   "device_memory", "host_memory", "swap"};
 
 // ${NAME} from the environment; a lone $ stays what it is.
 std::string expand(const ConfigTable& table, std::string_view key, std::string_view text) {
@@ -139,6 +140,8 @@ TrainConfig read_train(const ConfigTable& table, const ModelConfig& model) {
   return train;
 }
 
+constexpr int64_t max_mib = int64_t{1} << 30;
+
 DeviceSet read_devices(const ConfigTable& table, const std::vector<std::string>& words) {
   try {
     return parse_devices(words);
@@ -171,6 +174,12 @@ RunConfig read_run(const ConfigTable& table, int64_t cores) {
   if (run.tiling.empty()) table.fail("tiling", "is empty; leave it out for auto");
   table.read("trace", run.trace);
   run.trace = expand(table, "trace", run.trace);
+  table.read("device_memory", run.device_memory, 1, max_mib);
+  table.read("host_memory", run.host_memory, 1, max_mib);
+  table.read("swap", run.swap);
+  run.swap = expand(table, "swap", run.swap);
+  if (!run.swap.empty() && run.host_memory == 0)
+    table.fail("swap", "is for what host_memory leaves no room for; set that as well");
   return run;
 }
 

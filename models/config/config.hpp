@@ -62,7 +62,9 @@ struct RunConfig {
   std::string scheduler = "lws";
   DType dtype = DType::f32;  // f32 or bf16
   std::string tiling = "auto";
-  std::string trace;  // file; empty: none
+  std::string trace;                           // file; empty: none
+  int64_t device_memory = 0, host_memory = 0;  // MiB, on each device and of the whole process; 0: no limit
+  std::string swap;                            // folder for what host_memory leaves no room for; empty: none
   bool operator==(const RunConfig&) const = default;
 };
 

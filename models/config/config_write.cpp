@@ -68,9 +68,13 @@ std::string train_table(const TrainConfig& t) {
 std::string run_table(const RunConfig& r) {
   std::vector<std::string> devices;
   for (const std::string& device : r.devices) devices.push_back(text(device));
-  return fmt::format(
+  std::string out = fmt::format(
       "[run]\nworkers = {}\ndevices = [{}]\nscheduler = {}\ndtype = {}\ntiling = {}\ntrace = {}\n", r.workers,
       fmt::join(devices, ", "), text(r.scheduler), text(r.dtype, run_dtypes), text(r.tiling), text(r.trace));
+  if (r.device_memory > 0) out += fmt::format("device_memory = {}\n", r.device_memory);
+  if (r.host_memory > 0) out += fmt::format("host_memory = {}\n", r.host_memory);
+  if (!r.swap.empty()) out += fmt::format("swap = {}\n", text(r.swap));
+  return out;
 }
 
 }  // namespace

@@ -68,13 +68,14 @@ void save_model(const fs::path& folder, const Config& config, const Tokenizer& t
 
 void save_run_state(const fs::path& folder, const Config& config, int64_t step, const Tiling& tiling,
                     Session& session) {
-  std::vector<std::vector<std::byte>> bytes;
   std::vector<NamedArray> arrays;
   for (const std::string& name : state_names(session)) {
     const TensorType& type = session.type(name);
-    bytes.emplace_back(static_cast<size_t>(type.bytes()));
-    session.read(name, bytes.back().data());
-    arrays.push_back({name, type.dtype, sizes_of(type.shape), bytes.back()});
+    arrays.push_back({name, type.dtype, sizes_of(type.shape), {}, [&session, name] {
+                        std::vector<std::byte> bytes(static_cast<size_t>(session.type(name).bytes()));
+                        session.read(name, bytes.data());
+                        return bytes;
+                      }});
   }
   write_safetensors(folder / "optimizer.safetensors", arrays);
   nlohmann::ordered_json state{{"step", step}, {"tiling", tiling.to_string()}, {"config", to_toml(config)}};

@@ -101,7 +101,10 @@ EngineOptions engine_of(const Config& config, const TrainOptions& options) {
           .scheduler = config.run.scheduler,
           .opencl = devices.opencl,
           .cuda = devices.cuda,
-          .explain = options.explain_placement.string()};
+          .explain = options.explain_placement.string(),
+          .host_memory = config.run.host_memory << 20,
+          .device_memory = config.run.device_memory << 20,
+          .swap = config.run.swap};
 }
 
 Training::Training(Config config, const TrainOptions& options)

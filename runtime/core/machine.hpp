@@ -61,4 +61,8 @@ int usable_cores();
 // What this process may still take: free memory, or the limit of its control group where that is less.
 int64_t available_memory_bytes();
 
+// Resident memory of this process, in bytes: now, and at its highest.
+int64_t resident_bytes();
+int64_t peak_resident_bytes();
+
 }  // namespace tessera

@@ -1,6 +1,7 @@
 // This machine's facts, from hwloc and the kernel.
 // SPDX-License-Identifier: Apache-2.0
 #include <hwloc.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -35,9 +36,9 @@ std::string tidy(const char* name) {
   return text;
 }
 
-// A line of /proc/meminfo, such as "MemTotal:"; 0 where there is none.
-int64_t memory_info(std::string_view wanted) {
-  std::ifstream in("/proc/meminfo");
+// A line of a file such as /proc/meminfo, as in "MemTotal:"; 0 where there is none.
+int64_t bytes_in(const char* file, std::string_view wanted) {
+  std::ifstream in(file);
   for (std::string key, rest; in >> key; std::getline(in, rest))
     if (int64_t kib = 0; key == wanted && in >> kib) return kib << 10;
   return 0;
@@ -68,7 +69,7 @@ Machine read_topology(hwloc_topology_t topology) {
           {static_cast<int64_t>(node->attr->numanode.local_memory), std::max(1, cores_in(node->cpuset))});
   // A virtual machine's node may not count memory that was plugged in later.
   if (machine.memories.size() == 1)
-    machine.memories[0].bytes = std::max(machine.memories[0].bytes, memory_info("MemTotal:"));
+    machine.memories[0].bytes = std::max(machine.memories[0].bytes, bytes_in("/proc/meminfo", "MemTotal:"));
   return machine;
 }
 
@@ -111,8 +112,17 @@ int usable_cores() {
 }
 
 int64_t available_memory_bytes() {
-  const int64_t available = memory_info("MemAvailable:");
+  const int64_t available = bytes_in("/proc/meminfo", "MemAvailable:");
   return std::min(available > 0 ? available : Machine::here().memory_bytes(), control_group_limit());
 }
+
+int64_t resident_bytes() {
+  std::ifstream in("/proc/self/statm");
+  int64_t all = 0, resident = 0;
+  in >> all >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+int64_t peak_resident_bytes() { return bytes_in("/proc/self/status", "VmHWM:"); }
 
 }  // namespace tessera

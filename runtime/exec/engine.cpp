@@ -9,6 +9,7 @@
 #include "runtime/core/text.hpp"
 #include "runtime/device/cuda.hpp"
 #include "runtime/device/opencl.hpp"
+#include "runtime/exec/spill.hpp"
 #include "runtime/sched/policies.hpp"
 
 namespace tessera {
@@ -71,8 +72,9 @@ EngineOptions checked(EngineOptions options) {
   return options;
 }
 
-std::unique_ptr<Engine> make_engine(const EngineOptions& asked) {
-  const EngineOptions options = checked(asked);
+namespace {
+
+std::unique_ptr<Engine> make_unlimited(const EngineOptions& options) {
   if (options.engine == "device") return make_device_engine(the_one_queue(options));
   std::unique_ptr<Scheduler> policy = make_scheduler(options.scheduler);
   const std::vector<std::string> names = scheduler_names();  // StarPU itself would only warn
@@ -85,6 +87,19 @@ std::unique_ptr<Engine> make_engine(const EngineOptions& asked) {
                 shown(options.scheduler), policy_table()[0].name);
   return options.engine == "threads" ? make_thread_engine(options, std::move(policy))
                                      : make_starpu_engine(options, std::move(policy));
+}
+
+}  // namespace
+
+std::unique_ptr<Engine> make_engine(const EngineOptions& asked) {
+  const EngineOptions options = checked(asked);
+  if (options.host_memory == 0 && !options.swap.empty())
+    throw error("run.swap = {}: is for what run.host_memory leaves no room for; set that as well",
+                shown(options.swap));
+  std::unique_ptr<Engine> engine = make_unlimited(options);
+  if (options.host_memory == 0) return engine;
+  const int64_t there = available_memory_bytes() + resident_bytes();
+  return make_swap_engine(std::move(engine), {std::min(options.host_memory, there), options.swap});
 }
 
 }  // namespace tessera

@@ -10,6 +10,7 @@
 
 #include "runtime/device/queue.hpp"
 #include "runtime/exec/kinds.hpp"
+#include "runtime/plan/memory.hpp"
 #include "runtime/plan/plan.hpp"
 #include "runtime/sched/performance_model.hpp"
 #include "runtime/sched/scheduler.hpp"
@@ -73,11 +74,16 @@ class Engine {
   }
   // Whether a device may still be busy with a task when run() returns; by the time of finished() it is not.
   virtual bool asynchronous() const { return false; }
+  // A plan whose task sets are prepared next, and what it needs on top of what there is. False where memory
+  // is not the engine's business; Error where its limits do not admit the plan.
+  virtual bool expect(const Plan& /*plan*/, const MemoryNeed& /*need*/) { return false; }
   // What is expected of tasks, where the engine asks anybody; and which of its kinds a worker is.
   virtual PerformanceModel* model() { return nullptr; }
   virtual int kind(int /*worker*/) const { return 0; }
   virtual BufferId add_buffer(void* memory, size_t bytes) = 0;
   virtual void remove_buffer(BufferId buffer) = 0;
+  // Nobody but tasks between two overwritings reads it.
+  virtual void set_temporary(BufferId /*buffer*/) {}
   // Host access to a buffer that no submitted task uses.
   virtual void acquire(BufferId buffer, Mode mode) = 0;
   virtual void release(BufferId buffer) = 0;
@@ -101,7 +107,9 @@ struct EngineOptions {
   std::string scheduler = "lws";  // one of StarPU's, one of ours, or "./libmine.so:mine" from a library
   std::vector<int> opencl = {}, cuda = {};  // indices of devices
   std::string explain = {};  // a file in which a policy of ours says why it chose each task's worker
-  double patience = 30;      // seconds that all workers may idle while a policy of ours holds ready tasks
+  int64_t host_memory = 0, device_memory = 0;  // bytes: of the process, and on each device; 0: no limit
+  std::string swap = {};                       // a folder for what host_memory leaves no room for
+  double patience = 30;  // seconds that all workers may idle while a policy of ours holds ready tasks
 };
 
 std::unique_ptr<Engine> make_device_engine(std::unique_ptr<DeviceQueue> queue);

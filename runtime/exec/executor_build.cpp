@@ -94,13 +94,14 @@ void Executor::build_sets() {
   for (size_t b = 0; b < plan_.buffers.size(); ++b)
     if (plan_.buffers[b].residence == Residence::intermediate) {
       shared[b] = intermediates_[b] = engine.add_buffer(arena_.data() + at, aligned(plan_.buffers[b].bytes));
+      engine.set_temporary(shared[b]);
       at += aligned(plan_.buffers[b].bytes);
     }
   for (size_t id = 0; id < plan_.program.tensors.size(); ++id)
     if (plan_.program.tensors[id].kind == TensorInfo::Kind::variable) {
       for (size_t k = 0; k < plan_.grid[id].size(); ++k)
         shared[static_cast<size_t>(plan_.tiles[static_cast<size_t>(plan_.grid[id][k])].buffer)] =
-            session_.variable(plan_.program.tensors[id].name).buffers[k];
+            session_.variable(plan_.program.tensors[id].name).tiles[k].buffer;
     }
 
   for (size_t t = 0; t < plan_.tasks.size(); ++t)

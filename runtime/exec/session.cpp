@@ -12,6 +12,7 @@
 #include "runtime/core/machine.hpp"
 #include "runtime/core/philox.hpp"
 #include "runtime/exec/executor.hpp"
+#include "runtime/exec/tile_copies.hpp"
 #include "runtime/plan/memory.hpp"
 
 namespace tessera {
@@ -21,31 +22,65 @@ constexpr size_t tile_alignment = 4096;
 
 TileGrid grid_of(const Cuts& rows, const Cuts& cols) { return {rows, cols, {}}; }
 
-template <class Copy>
-void for_each_run(const TileGrid& grid, size_t element, Copy copy) {
+// Calls visit(tile, for_each_row), which calls row(offset in the tile, offset in the whole, bytes).
+template <class Visit>
+void for_each_tile(const TileGrid& grid, size_t element, Visit visit) {
   const int64_t width = grid.cols.total();
   size_t tile = 0;
   for (int i = 0; i < grid.rows.count(); ++i)
     for (int j = 0; j < grid.cols.count(); ++j, ++tile)
-      for (int64_t r = 0; r < grid.rows.size(i); ++r) {
-        const size_t whole =
-            static_cast<size_t>((grid.rows.begin(i) + r) * width + grid.cols.begin(j)) * element;
-        const size_t bytes = static_cast<size_t>(grid.cols.size(j)) * element;
-        copy(tile, static_cast<size_t>(r) * bytes, whole, bytes);
-      }
+      visit(tile, [&](auto row) {
+        for (int64_t r = 0; r < grid.rows.size(i); ++r) {
+          const size_t whole =
+              static_cast<size_t>((grid.rows.begin(i) + r) * width + grid.cols.begin(j)) * element;
+          const size_t bytes = static_cast<size_t>(grid.cols.size(j)) * element;
+          row(static_cast<size_t>(r) * bytes, whole, bytes);
+        }
+      });
 }
+
+// Keeps a buffer on the host for as long as it lives.
+class OnHost {
+ public:
+  OnHost(Engine& engine, BufferId buffer, Mode mode) : engine_(engine), buffer_(buffer) {
+    engine.acquire(buffer, mode);
+  }
+  ~OnHost() { engine_.release(buffer_); }
+  OnHost(const OnHost&) = delete;
+  OnHost& operator=(const OnHost&) = delete;
+
+ private:
+  Engine& engine_;
+  BufferId buffer_;
+};
 
 }  // namespace
 
 void scatter(const TileGrid& grid, size_t element, const void* whole, std::span<std::byte* const> tiles) {
-  for_each_run(grid, element, [&](size_t tile, size_t at, size_t from, size_t bytes) {
-    std::memcpy(tiles[tile] + at, static_cast<const std::byte*>(whole) + from, bytes);
+  for_each_tile(grid, element, [&](size_t tile, auto for_each_row) {
+    for_each_row([&](size_t at, size_t from, size_t bytes) {
+      std::memcpy(tiles[tile] + at, static_cast<const std::byte*>(whole) + from, bytes);
+    });
   });
 }
 
-void gather(const TileGrid& grid, size_t element, std::span<std::byte* const> tiles, void* whole) {
-  for_each_run(grid, element, [&](size_t tile, size_t at, size_t to, size_t bytes) {
-    std::memcpy(static_cast<std::byte*>(whole) + to, tiles[tile] + at, bytes);
+void scatter(const TileGrid& grid, size_t element, const void* whole, Engine& engine,
+             std::span<const HostTile> tiles) {
+  for_each_tile(grid, element, [&](size_t tile, auto for_each_row) {
+    const OnHost held(engine, tiles[tile].buffer, Mode::write);
+    for_each_row([&](size_t at, size_t from, size_t bytes) {
+      std::memcpy(tiles[tile].data + at, static_cast<const std::byte*>(whole) + from, bytes);
+    });
+  });
+}
+
+void gather(const TileGrid& grid, size_t element, Engine& engine, std::span<const HostTile> tiles,
+            void* whole) {
+  for_each_tile(grid, element, [&](size_t tile, auto for_each_row) {
+    const OnHost held(engine, tiles[tile].buffer, Mode::read);
+    for_each_row([&](size_t at, size_t to, size_t bytes) {
+      std::memcpy(static_cast<std::byte*>(whole) + to, tiles[tile].data + at, bytes);
+    });
   });
 }
 
@@ -56,7 +91,7 @@ Session::Session(std::unique_ptr<Engine> engine, uint64_t seed)
 
 Session::~Session() {
   for (auto& [name, variable] : variables_)
-    for (BufferId buffer : variable.buffers) engine_->remove_buffer(buffer);
+    for (const HostTile& tile : variable.tiles) engine_->remove_buffer(tile.buffer);
 }
 
 Session::Variable& Session::variable(const std::string& name) {
@@ -103,7 +138,7 @@ int64_t Session::book(const Plan& plan) {
     if (info.kind == TensorInfo::Kind::variable && !plan.grid[id].empty() && has(info.name))
       need.variables -= info.type.bytes();
   }
-  check_memory(need, room_);
+  if (!engine_->expect(plan, need)) check_memory(need, room_);
   const int64_t bytes = need.total() - need.variables;
   room_ -= bytes;
   return bytes;
@@ -170,8 +205,8 @@ void Session::initialise(const TensorInfo& info) {
   room_ -= static_cast<int64_t>(bytes);
   for (size_t k = 0; k < offsets.size(); ++k) {
     const size_t end = k + 1 < offsets.size() ? offsets[k + 1] : bytes;
-    variable.tiles.push_back(variable.memory.data() + offsets[k]);
-    variable.buffers.push_back(engine_->add_buffer(variable.tiles.back(), end - offsets[k]));
+    std::byte* const data = variable.memory.data() + offsets[k];
+    variable.tiles.push_back({engine_->add_buffer(data, end - offsets[k]), data});
   }
   if (info.shadow_of >= 0 || (info.init.std == 0 && info.init.mean == 0)) return;
   std::vector<float> values(static_cast<size_t>(info.type.shape.size()), info.init.mean);
@@ -194,17 +229,13 @@ void Session::initialise(const TensorInfo& info) {
 void Session::read(const std::string& name, void* values) {
   Variable& v = variable(name);
   drain();
-  for (BufferId buffer : v.buffers) engine_->acquire(buffer, Mode::read);
-  gather(grid_of(v.rows, v.cols), size_of(v.type.dtype), v.tiles, values);
-  for (BufferId buffer : v.buffers) engine_->release(buffer);
+  gather(grid_of(v.rows, v.cols), size_of(v.type.dtype), *engine_, v.tiles, values);
 }
 
 void Session::write(const std::string& name, const void* values) {
   Variable& v = variable(name);
   drain();
-  for (BufferId buffer : v.buffers) engine_->acquire(buffer, Mode::write);
-  scatter(grid_of(v.rows, v.cols), size_of(v.type.dtype), values, v.tiles);
-  for (BufferId buffer : v.buffers) engine_->release(buffer);
+  scatter(grid_of(v.rows, v.cols), size_of(v.type.dtype), values, *engine_, v.tiles);
   mark_stale(name);
 }
 

@@ -31,6 +31,12 @@ class Memory {
   size_t size_ = 0;
 };
 
+// A buffer of the engine's, and where it lies in main memory.
+struct HostTile {
+  BufferId buffer = -1;
+  std::byte* data = nullptr;
+};
+
 class Session {
  public:
   explicit Session(const EngineOptions& options = {}, uint64_t seed = 0);
@@ -59,10 +65,9 @@ class Session {
     TensorType type;
     Cuts rows, cols;
     Memory memory;
-    std::vector<std::byte*> tiles;  // row by row
-    std::vector<BufferId> buffers;
-    std::string shadow_of;  // name, or empty
-    bool stale = false;     // a shadow whose variable changed
+    std::vector<HostTile> tiles;  // row by row
+    std::string shadow_of;        // name, or empty
+    bool stale = false;           // a shadow whose variable changed
   };
 
   // Books what a plan takes besides its variables; Error where that and variables yet to be made do not fit.
@@ -84,8 +89,10 @@ class Session {
   Executor* active_ = nullptr;
 };
 
-// Copies between a whole row-major array and the tiles of a grid.
-void scatter(const TileGrid& grid, size_t element, const void* whole, std::span<std::byte* const> tiles);
-void gather(const TileGrid& grid, size_t element, std::span<std::byte* const> tiles, void* whole);
+// Copies between a whole row-major array and the tiles of a grid, one after the other.
+void scatter(const TileGrid& grid, size_t element, const void* whole, Engine& engine,
+             std::span<const HostTile> tiles);
+void gather(const TileGrid& grid, size_t element, Engine& engine, std::span<const HostTile> tiles,
+            void* whole);
 
 }  // namespace tessera

@@ -63,19 +63,15 @@ void Executor::feed(Set& set, std::span<const Feed> feeds) {
     if (info.kind != TensorInfo::Kind::input || plan_.grid[id].empty()) continue;
     const Feed* found = feed_of(feeds, id);
     const Shape& shape = info.type.shape;
-    std::vector<std::byte*> tiles;
+    std::vector<HostTile> tiles;
     for (TileId tile : plan_.grid[id]) {
       const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer);
-      tiles.push_back(set.data[buffer]);
-      session_.engine().acquire(set.buffers[buffer], Mode::write);
+      tiles.push_back({set.buffers[buffer], set.data[buffer]});
     }
     scatter({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
              shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
              {}},
-            size_of(info.type.dtype), found->data, tiles);
-    for (TileId tile : plan_.grid[id])
-      session_.engine().release(
-          set.buffers[static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer)]);
+            size_of(info.type.dtype), found->data, session_.engine(), tiles);
   }
 }
 
@@ -88,19 +84,15 @@ void Executor::collect(Set& set) {
     const TensorInfo& info = plan_.program.tensors[static_cast<size_t>(plan_.program.fetches[k])];
     const Shape& shape = info.type.shape;
     std::vector<std::byte> whole(static_cast<size_t>(info.type.bytes()));
-    std::vector<std::byte*> tiles;
-    std::vector<BufferId> buffers;
+    std::vector<HostTile> tiles;
     for (TileId tile : plan_.fetched[k]) {
       const auto buffer = static_cast<size_t>(plan_.tiles[static_cast<size_t>(tile)].buffer);
-      tiles.push_back(set.data[buffer]);
-      buffers.push_back(set.buffers[buffer]);
-      session_.engine().acquire(buffers.back(), Mode::read);
+      tiles.push_back({set.buffers[buffer], set.data[buffer]});
     }
     gather({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
             shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
             {}},
-           size_of(info.type.dtype), tiles, whole.data());
-    for (BufferId buffer : buffers) session_.engine().release(buffer);
+           size_of(info.type.dtype), session_.engine(), tiles, whole.data());
     set.result.outcome_->values.push_back(std::move(whole));
   }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "runtime/plan/plan.hpp"
 
@@ -14,6 +15,12 @@ struct MemoryNeed {
   int64_t engine = 0;  // the engine's own structures for the plan's tasks
 
   int64_t total() const { return variables + intermediate + transfers + engine; }
+};
+
+// On main memory; of the whole process: the program, its libraries and the engine count as well.
+struct HostLimit {
+  int64_t bytes = 0;  // 0: none
+  std::string swap;   // a folder for what does not fit, or empty
 };
 
 MemoryNeed memory_need(const Plan& plan);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <limits>
 #include <mutex>
 
 #include "runtime/core/error.hpp"
@@ -87,6 +88,28 @@ void choose_devices(starpu_conf& conf, const EngineOptions& options) {
   setenv("STARPU_NOPENCL", std::to_string(options.opencl.size()).c_str(), 1);
   conf.use_explicit_workers_opencl_gpuid = 1;
   std::copy(options.opencl.begin(), options.opencl.end(), conf.workers_opencl_gpuid);
+}
+
+DeviceMemoryLimit::DeviceMemoryLimit(int64_t bytes) {
+  if (bytes == 0) return;
+  for (const char* name : {"STARPU_LIMIT_OPENCL_MEM", "STARPU_LIMIT_CUDA_MEM"}) {
+    const char* value = std::getenv(name);
+    before_.emplace_back(name, value ? std::optional<std::string>(value) : std::nullopt);
+    setenv(name, std::to_string(bytes >> 20).c_str(), 1);
+  }
+}
+
+DeviceMemoryLimit::~DeviceMemoryLimit() {
+  for (const auto& [name, value] : before_) value ? setenv(name, value->c_str(), 1) : unsetenv(name);
+}
+
+int64_t largest_device_task() {
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (unsigned w = 0; w < starpu_worker_get_count(); ++w)
+    if (starpu_worker_get_type(static_cast<int>(w)) != STARPU_CPU_WORKER)
+      if (const starpu_ssize_t total = starpu_memory_get_total(starpu_worker_get_memory_node(w)); total > 0)
+        least = std::min<int64_t>(least, total / 4);
+  return least;
 }
 
 std::vector<std::unique_ptr<DeviceQueue>> make_queues() {

@@ -5,6 +5,7 @@
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
 #include "runtime/exec/engine.hpp"
 
+#include <spdlog/spdlog.h>
 #include <starpu.h>
 #include <starpu_scheduler.h>
 
@@ -16,6 +17,7 @@
 
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
+#include "runtime/core/text.hpp"
 #include "runtime/starpu/devices.hpp"
 #include "runtime/starpu/policy.hpp"
 
@@ -195,6 +197,7 @@ class StarpuEngine final : public Engine {
     choose_scheduler(conf, options, std::move(policy));
     conf.catch_signals = 0;
     setenv("STARPU_SILENT", "1", 0);
+    const DeviceMemoryLimit limit(options.device_memory);
     const int problem = starpu_init(&conf);
     const int wanted = options.workers + static_cast<int>(options.opencl.size() + options.cuda.size());
     const int got = problem == 0 ? workers() : 0;
@@ -204,7 +207,8 @@ class StarpuEngine final : public Engine {
       if (policy_) policy_->check();
       throw failure("StarPU starts {} of {} workers (error {})", got, wanted, problem);
     }
-    pin_ = !options.cuda.empty();
+    pin_ = !options.cuda.empty() && options.host_memory == 0;  // pinned pages cannot be given back
+    largest_device_task_ = largest_device_task();
     if (!options.cuda.empty() || !options.opencl.empty())
       starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
     try {
@@ -272,6 +276,7 @@ class StarpuEngine final : public Engine {
   }
   void release(BufferId buffer) override { starpu_data_release(handles_[static_cast<size_t>(buffer)]); }
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
+    keep_on_cpu(tasks);
     return std::make_unique<StarpuTasks>(codelet_, timing_, handles_, kinds(), std::move(tasks), runner);
   }
 
@@ -288,6 +293,24 @@ class StarpuEngine final : public Engine {
     }
   }
 
+  // Tasks that a device has no room for.
+  void keep_on_cpu(std::vector<EngineTask>& tasks) {
+    size_t wanted = 0, kept = 0;
+    for (EngineTask& task : tasks) {
+      if (!task.on_device) continue;
+      ++wanted;
+      int64_t bytes = 0;
+      for (const EngineAccess& access : task.accesses)
+        bytes += static_cast<int64_t>(memory_[static_cast<size_t>(access.buffer)].size());
+      if (bytes <= largest_device_task_) continue;
+      task.on_device = false;
+      ++kept;
+    }
+    if (kept == 0 || std::exchange(told_of_cpu_, true)) return;
+    spdlog::warn("{} of {} tasks access more than a device has room for ({}); they run on the CPU", kept,
+                 wanted, bytes_text(largest_device_task_));
+  }
+
   void name_kinds() {
     for (const auto& queue : queues_) {
       timing_.kinds.push_back(timing_.model->kind(queue ? queue->kind() : cpu_kind()));
@@ -300,7 +323,9 @@ class StarpuEngine final : public Engine {
   Timing timing_;
   bool unlike_ = false;  // there are workers of several kinds
   std::vector<starpu_data_handle_t> handles_;
-  std::vector<std::span<std::byte>> memory_;          // of the handles
+  std::vector<std::span<std::byte>> memory_;  // of the handles
+  int64_t largest_device_task_ = 0;
+  bool told_of_cpu_ = false;
   bool pin_ = false;                                  // there are GPUs
   std::vector<std::unique_ptr<DeviceQueue>> queues_;  // per worker; null for CPU workers
 };

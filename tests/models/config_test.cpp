@@ -120,18 +120,19 @@ trace = "t.json"
   EXPECT_EQ(c.data.path, "/data/of/input.txt");
   EXPECT_EQ(c.train.betas, (std::array{0.9, 0.99}));
   EXPECT_EQ(c.train.clip, 1.0);
-  EXPECT_EQ(c.run, (RunConfig{.workers = 2,
-                              .devices = {"cpu"},
-                              .scheduler = "prio",
-                              .dtype = DType::bf16,
-                              .tiling = "rows=64",
-                              .trace = "t.json"}));
+  EXPECT_EQ(c.run.workers, 2);
+  EXPECT_EQ(c.run.devices, std::vector<std::string>{"cpu"});
+  EXPECT_EQ(c.run.scheduler, "prio");
+  EXPECT_EQ(c.run.dtype, DType::bf16);
+  EXPECT_EQ(c.run.tiling, "rows=64");
+  EXPECT_EQ(c.run.trace, "t.json");
 }
 
 TEST(Config, ReadsBackWhatItWrites) {
   Config c =
       with({"train.eps=1e-12", "train.betas=[0.1, 0.123456789012345678]", "run.trace=a \"b\"\\\n\x7f.json",
-            "run.devices=[\"cpu\"]", "train.seed=9223372036854775807", "model.vocab=13"});
+            "run.devices=[\"cpu\"]", "run.host_memory=64", "run.device_memory=32", "run.swap=/a 'b",
+            "train.seed=9223372036854775807", "model.vocab=13"});
   EXPECT_EQ(parse_config(to_toml(c), "again", {.cores = 4}), c);
   Config text = with({"data.kind=text", "data.path=é/x.txt", "data.tokenizer=byte", "model.kind=llama"});
   EXPECT_EQ(parse_config(to_toml(text), "again", {.cores = 4}), text);
@@ -222,6 +223,9 @@ TEST(Config, NamesTableKeyAndTheWayOutOfAMistake) {
       {{"run.devices=[\"cpu:0\"]"}, "[run] devices: 'cpu:0' is not cpu or cpu:N"},
       {{"run.devices=[\"cpu:1000\"]"}, "[run] devices: cpu:1000 is more than"},
       {{"run.devices=[\"cpu\", \"cuda:1\", \"cuda:1\"]"}, "[run] devices: cuda:1 is there twice"},
+      {{"run.swap=/tmp"}, "[run] swap: is for what host_memory leaves no room for"},
+      {{"run.host_memory=0"}, "[run] host_memory: 0 is out of range; 1 to"},
+      {{"run.device_memory=lots"}, "[run] device_memory: must be a whole number"},
       {{"run.devices=[]"}, "[run] devices: is an empty list"},
       {{"run.devices=[1]"}, "[run] devices: must be a list of strings, but holds a whole number"},
       {{"run.dtype=f16"}, "[run] dtype: 'f16' is not known"},

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
 #include "tools/tessera/engine_plan.hpp"
 #include "tools/tessera/plan_report.hpp"
 

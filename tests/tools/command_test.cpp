@@ -48,7 +48,7 @@ INSTANTIATE_TEST_SUITE_P(
     Command, Mistakes,
     testing::Values(Mistake{"", {"subcommand", "info", "bench", "tessera --help"}},
                     Mistake{"inof", {"'inof'", "'info'", "tessera --help"}},
-                    Mistake{"frobnicate", {"'frobnicate'", "info, ops"}},
+                    Mistake{"frobnicate", {"'frobnicate'", "info, calibrate, ops"}},
                     Mistake{"--frobnicate", {"'--frobnicate'", "tessera --help"}},
                     Mistake{"$'in\\nfo'", {"tessera --help"}},
                     Mistake{"info --jsno", {"'--jsno'", "'--json'", "tessera info --help"}},
@@ -67,7 +67,11 @@ INSTANTIATE_TEST_SUITE_P(
                     Mistake{"bench step --shape gpt30n", {"'gpt30n'", "'gpt30m'"}},
                     Mistake{"bench step --dtype f64", {"--dtype", "f64", "bf16"}},
                     Mistake{"bench step --layers 0", {"--layers", "1"}},
-                    Mistake{"bench step --steps 0", {"--steps", "1"}}, Mistake{"bench decode", {"model"}},
+                    Mistake{"bench step --steps 0", {"--steps", "1"}}, Mistake{"tune", {"config"}},
+                    Mistake{"tune nowhere.toml", {"nowhere.toml"}},
+                    Mistake{"tune gpt30n", {"'gpt30n'", "'gpt30m'"}},
+                    Mistake{"tune chargpt --write", {"'chargpt' is no file", "--write"}},
+                    Mistake{"bench decode", {"model"}},
                     Mistake{"bench decode llama17n", {"'llama17n'", "'llama17m'"}},
                     Mistake{"bench decode /", {"config.json"}},
                     Mistake{"bench decode chargpt --batch 0", {"--batch", "1"}},
@@ -87,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(Command, EverySubcommandTeachesWithAnExample) {
   for (const std::string path : {"", "info", "calibrate", "ops", "train", "generate", "eval", "import",
-                                 "plan", "bench", "bench ceiling", "bench device", "bench engine",
+                                 "plan", "tune", "bench", "bench ceiling", "bench device", "bench engine",
                                  "bench ops", "bench decode", "bench step", "bench mixed"}) {
     const Outcome outcome = run_program(path + " --help");
     EXPECT_EQ(outcome.code, 0) << path;

@@ -12,6 +12,7 @@
 #include "codelets/dropout/dropout.hpp"
 #include "codelets/gelu/gelu.hpp"
 #include "codelets/layer_norm/layer_norm.hpp"
+#include "codelets/matmul/gemm.hpp"
 #include "codelets/matmul/matmul.hpp"
 #include "codelets/matmul/matmul_gpu.hpp"
 #include "codelets/rms_norm/rms_norm.hpp"
@@ -21,6 +22,7 @@
 #include "codelets/sum/sum.hpp"
 #include "codelets/transpose/transpose.hpp"
 #include "runtime/core/error.hpp"
+#include "runtime/device/cuda.hpp"
 #include "runtime/device/opencl.hpp"
 #include "runtime/exec/executor.hpp"
 #include "tools/tessera/clblast.hpp"
@@ -33,8 +35,10 @@ namespace {
 constexpr auto help = R"(Examples:
   tessera bench device
   POCL_MAX_PTHREAD_COUNT=1 tessera bench device --opencl 0 --json
+  tessera bench device --cuda 0
 
-The matmul sizes are searched for first. CLBlast's sgemm runs with the parameters that it comes with. Bytes are
+The matmul sizes are searched for first. CLBlast's sgemm runs with the parameters that it comes with. On CUDA
+the product is cuBLASLt's, and there is nothing beside it; times hold a launch and its end. Bytes are
 those that an op must read and write, and its share is of the rate at which the device copies a buffer as large
 as the op's largest tensor.
 
@@ -43,12 +47,35 @@ JSON lines:
   {"what":"matmul","dtype":…,"n":…,"gflops":…,"clblast_gflops":…,"ratio":…}
   {"what":"op","op":…,"kernel":…,"dtype":…,"gb_per_s":…,"share":…})";
 
-constexpr int64_t rows = 4096, cols = 1024;
+constexpr int64_t cols = 1024;
 
 struct Options {
-  int opencl = 0, repeats = 9;
+  int opencl = 0, cuda = -1, repeats = 9;
   bool json = false;
 };
+
+// What is measured, and how large: a GPU's kernels must outlast their launches.
+struct Target {
+  std::string name, driver;
+  std::unique_ptr<DeviceQueue> queue;
+  EngineOptions engine;
+  int64_t rows;
+  std::vector<int64_t> matmul_sizes;
+};
+
+Target target_of(const Options& options) {
+  if (options.cuda >= 0) {
+    auto queue = make_cuda_queue(options.cuda);
+    const CudaDevice& device = cuda_devices()[static_cast<size_t>(options.cuda)];
+    return {device.name, device.driver, std::move(queue), {.engine = "device", .cuda = {options.cuda}},
+            65536,       {4096, 8192}};
+  }
+  if (!built_with_opencl()) throw error("bench device: this build is without OpenCL");
+  auto queue = make_opencl_queue(options.opencl);
+  const OpenclDevice& device = opencl_devices()[static_cast<size_t>(options.opencl)];
+  return {device.name + " (" + device.platform + ")",       device.driver, std::move(queue),
+          {.engine = "device", .opencl = {options.opencl}}, 4096,          {512, 1024}};
+}
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2), values.end());
@@ -100,17 +127,21 @@ struct MatmulReport {
 };
 
 MatmulReport measure_matmul(DeviceQueue& queue, DType dtype, int64_t n, int repeats) {
-  const MatmulSizes sizes = tuned_matmul(queue, dtype);
+  const bool own = queue.api() == DeviceApi::opencl;
+  const MatmulSizes sizes = own ? tuned_matmul(queue, dtype) : MatmulSizes();
   const int64_t bytes = n * n * static_cast<int64_t>(size_of(dtype));
   const Buffer a(queue, bytes), b(queue, bytes), c(queue, bytes);
   const Gemm shape{.m = n, .n = n, .k = n, .lda = n, .ldb = n, .ldc = n, .a = dtype, .b = dtype, .c = dtype};
   const double ours = seconds_of(repeats, [&] {
-    device_matmul(queue, shape, {a.get(), b.get(), c.get()}, {}, sizes);
+    if (own)
+      device_matmul(queue, shape, {a.get(), b.get(), c.get()}, {}, sizes);
+    else if (!queue.library_gemm(shape, {a.get(), b.get(), c.get()}))
+      throw failure("cuBLASLt has no product of {} × {} {}", n, n, name_of(dtype));
     queue.finish();
   });
   const double flops = 2e-9 * static_cast<double>(n * n * n);
   double theirs = 0;
-  if (dtype == DType::f32)
+  if (own && dtype == DType::f32)
     theirs = seconds_of(repeats, [&] { clblast_sgemm(queue, n, a.get(), b.get(), c.get()); });
   return {dtype, n, flops / ours, theirs > 0 ? flops / theirs : 0};
 }
@@ -126,8 +157,9 @@ struct OpGraph {
   Graph graph;
   std::vector<Tensor> inputs;
   DType dtype;
+  int64_t rows;
 
-  explicit OpGraph(DType t) : dtype(t) {}
+  OpGraph(DType t, int64_t n_rows) : dtype(t), rows(n_rows) {}
   Tensor input(const std::string& name, const Shape& shape, DType t) {
     return inputs.emplace_back(graph.input(name, shape, t));
   }
@@ -138,7 +170,7 @@ struct OpGraph {
   }
   // y, and the gradients of the sum of its elements.
   void fetch_gradients(Tensor y, const std::vector<Tensor>& of) {
-    const Tensor ones = graph.variable("ones", {cols, 1}, dtype, {});
+    const Tensor ones = graph.variable(fmt::format("ones of {}", name_of(dtype)), {cols, 1}, dtype, {});
     fetch(graph.grad(sum_rows(matmul(y, ones)), of));
     graph.fetch(y);
   }
@@ -167,7 +199,7 @@ std::vector<OpCase> op_cases() {
        }},
       {"rope",
        [](OpGraph& g) {
-         const Tensor x = g.matrix("x"), at = g.input("positions", {{"rows", rows}}, DType::i32);
+         const Tensor x = g.matrix("x"), at = g.input("positions", {{"rows", g.rows}}, DType::i32);
          g.fetch({rope(x, at, {.heads = cols / 64 / 2, .kv_heads = cols / 64 / 4})});
        }},
       {"layer_norm",
@@ -183,7 +215,7 @@ std::vector<OpCase> op_cases() {
       {"adamw",
        [](OpGraph& g) {
          const auto variable = [&](const char* name) {
-           return g.graph.variable(name, {{"rows", rows}, cols}, DType::f32, {});
+           return g.graph.variable(name, {{"rows", g.rows}, cols}, DType::f32, {});
          };
          g.fetch(adamw(variable("w"), g.matrix("d_w"), {variable("m"), variable("v")},
                        {g.input("lr", {1}, DType::f32), g.input("step", {1}, DType::i32),
@@ -200,8 +232,7 @@ int64_t bytes_of(const Plan& plan, const Stage& stage) {
 }
 
 // Each kernel of the op that moves as much as a matrix: what only gathers sums of rows is left out.
-std::vector<OpReport> measure_op(Session& session, const OpCase& one, DType dtype, double copy, int repeats) {
-  OpGraph op(dtype);
+std::vector<OpReport> measure_op(Session& session, const OpCase& one, OpGraph op, double copy, int repeats) {
   one.build(op);
   Executor executor(session, make_plan(op.graph, {}), {.record = true, .strict_devices = true});
   std::vector<std::vector<std::byte>> memory;
@@ -223,28 +254,27 @@ std::vector<OpReport> measure_op(Session& session, const OpCase& one, DType dtyp
     const Stage& stage =
         executor.plan().tasks[static_cast<size_t>(where.first)].stages[static_cast<size_t>(where.second)];
     const auto bytes = static_cast<double>(bytes_of(executor.plan(), stage));
-    if (bytes < static_cast<double>(rows * cols) || stage.kernel->name.starts_with("matmul")) continue;
+    if (bytes < static_cast<double>(op.rows * cols) || stage.kernel->name.starts_with("matmul")) continue;
     const double rate = bytes / median(seconds);
-    reports.push_back({one.op, std::string(stage.kernel->name), dtype, rate, rate / copy});
+    reports.push_back({one.op, std::string(stage.kernel->name), op.dtype, rate, rate / copy});
   }
   return reports;
 }
 
 void run(const Options& options) {
-  if (!built_with_opencl()) throw error("bench device: this build is without OpenCL");
-  const auto queue = make_opencl_queue(options.opencl);
-  const OpenclDevice& device = opencl_devices()[static_cast<size_t>(options.opencl)];
-  const double copy = copy_bandwidth(*queue, rows * cols * 4, options.repeats);
+  const Target target = target_of(options);
+  DeviceQueue& queue = *target.queue;
+  const double copy = copy_bandwidth(queue, target.rows * cols * 4, options.repeats);
   if (options.json)
     print_line(Json{{"what", "device"},
-                    {"name", device.name},
-                    {"driver", device.driver},
+                    {"name", target.name},
+                    {"driver", target.driver},
                     {"copy_gb_per_s", rounded(copy * 1e-9, 4)}});
   Table matmuls({"matmul", "n", "GF/s", "CLBlast GF/s", "ratio"});
   for (DType dtype : {DType::f32, DType::bf16}) {
-    tune_matmul(*queue, dtype, {});
-    for (int64_t n : {512, 1024}) {
-      const MatmulReport r = measure_matmul(*queue, dtype, n, options.repeats);
+    if (queue.api() == DeviceApi::opencl) tune_matmul(queue, dtype, {});
+    for (int64_t n : target.matmul_sizes) {
+      const MatmulReport r = measure_matmul(queue, dtype, n, options.repeats);
       const double ratio = r.clblast_gflops > 0 ? r.gflops / r.clblast_gflops : 0;
       if (options.json)
         print_line(Json{{"what", "matmul"},
@@ -259,11 +289,11 @@ void run(const Options& options) {
     }
   }
   Table ops({"op", "kernel", "dtype", "GB/s", "of copying"});
-  Session session({.engine = "device", .opencl = {options.opencl}});
+  Session session(target.engine);
   for (const OpCase& one : op_cases())
     for (DType dtype : {DType::f32, DType::bf16}) {
       if (one.op == "adamw" && dtype != DType::f32) continue;
-      for (const OpReport& r : measure_op(session, one, dtype, copy, options.repeats)) {
+      for (const OpReport& r : measure_op(session, one, OpGraph(dtype, target.rows), copy, options.repeats)) {
         if (options.json)
           print_line(Json{{"what", "op"},
                           {"op", r.op},
@@ -276,8 +306,7 @@ void run(const Options& options) {
       }
     }
   if (options.json) return;
-  print_line(fmt::format("{} ({}): copies at {:.1f} GB/s, reading and writing", device.name, device.platform,
-                         copy * 1e-9));
+  print_line(fmt::format("{}: copies at {:.1f} GB/s, reading and writing", target.name, copy * 1e-9));
   matmuls.print();
   ops.print();
 }
@@ -285,11 +314,12 @@ void run(const Options& options) {
 }  // namespace
 
 void add_bench_device(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("device", "An OpenCL device's matmul and row-wise kernels");
+  CLI::App* command = bench.add_subcommand("device", "A device's matmul and row-wise kernels");
   auto options = std::make_shared<Options>();
   command->add_option("--opencl", options->opencl, "The device's index, as `tessera info` lists them")
       ->capture_default_str()
       ->check(CLI::Range(0, 1000));
+  command->add_option("--cuda", options->cuda, "A GPU's index, instead")->check(CLI::Range(0, 1000));
   command->add_option("--repeats", options->repeats, "Runs of each, of which the median counts")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));

@@ -33,7 +33,7 @@ JSON: a line per measurement with the keys
   submit_us_per_task  what the submitting thread spends of it to start a step
   efficiency          tasks · task_us / (workers · wall); null where the tasks do nothing. At most 1 / workers
                       for a chain.
-With --metg: engine scheduler workers pattern metg_us; null where a second is not enough)";
+With --metg: engine scheduler workers pattern metg_us; null where it is above 10 ms)";
 
 struct Options {
   EngineOptions engine;
@@ -108,7 +108,7 @@ std::optional<double> metg_us(const Options& options, Session& session, EnginePa
   auto enough = [&](double task_us) { return measure(options, session, pattern, task_us).efficiency >= 0.5; };
   double above = 0.5;
   while (!enough(above))
-    if ((above *= 2) > 1e6) return {};
+    if ((above *= 2) > 1e4) return {};
   double below = above / 2;
   for (int i = 0; i < 4; ++i) {
     const double middle = std::sqrt(below * above);
@@ -127,7 +127,7 @@ void find_metg(const Options& options, Session& session, const std::string& sche
                       {"pattern", name},
                       {"metg_us", metg ? Json(rounded(*metg, 3)) : Json()}});
     else
-      table.row({scheduler, name, metg ? fmt::format("{:.2f}", *metg) : "above a second"});
+      table.row({scheduler, name, metg ? fmt::format("{:.2f}", *metg) : "above 10 ms"});
   }
 }
 

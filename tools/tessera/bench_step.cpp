@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "runtime/core/machine.hpp"
 #include "tools/tessera/plan_report.hpp"
 
 namespace tessera {

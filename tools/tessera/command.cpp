@@ -92,6 +92,7 @@ int run_command(int argc, char** argv) {
   add_eval(app);
   add_import(app);
   add_plan(app);
+  add_tune(app);
   add_bench(app);
   try {
     app.parse(argc, argv);

@@ -15,6 +15,7 @@ void add_generate(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_import(CLI::App& app);
 void add_plan(CLI::App& app);
+void add_tune(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_bench_step(CLI::App& bench);
 

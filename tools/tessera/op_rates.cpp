@@ -11,6 +11,7 @@
 
 #include "runtime/core/machine.hpp"
 #include "runtime/core/philox.hpp"
+#include "runtime/exec/tile_copies.hpp"
 #include "tools/tessera/plan_report.hpp"
 
 namespace tessera {
@@ -140,13 +141,18 @@ class Walk {
     for (const Feed& feed : feeds) {
       const auto id = static_cast<size_t>(feed.tensor.id);
       if (plan.grid[id].empty()) continue;
-      const Shape& shape = feed.tensor.shape();
-      std::vector<std::byte*> tiles;
-      for (TileId tile : plan.grid[id]) tiles.push_back(static_cast<std::byte*>(data_of(tile)));
-      scatter({shape.rank() > 0 ? plan.tiling.cuts(shape[0]) : Cuts(1),
-               shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1),
-               {}},
-              size_of(feed.tensor.dtype()), feed.data, tiles);
+      const size_t element = size_of(feed.tensor.dtype());
+      const auto width = static_cast<size_t>(feed.tensor.type().shape.cols());
+      for (TileId id_of_tile : plan.grid[id]) {
+        const Tile& tile = plan.tiles[static_cast<size_t>(id_of_tile)];
+        const size_t row_bytes = static_cast<size_t>(tile.cols) * element;
+        for (int64_t r = 0; r < tile.rows; ++r)
+          std::memcpy(
+              static_cast<std::byte*>(data_of(id_of_tile)) + static_cast<size_t>(r) * row_bytes,
+              static_cast<const std::byte*>(feed.data) +
+                  (static_cast<size_t>(tile.row0 + r) * width + static_cast<size_t>(tile.col0)) * element,
+              row_bytes);
+      }
     }
   }
 

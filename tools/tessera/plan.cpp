@@ -25,7 +25,8 @@ void run(const Arguments& arguments) {
   const Plan plan = training_plan(config, *training.graph);
   if (arguments.dot) return print_line(dot(plan));
   const int workers = static_cast<int>(config.run.workers);
-  const PlanReport report = report_on(plan, cached_ceiling(workers), workers);
+  PlanReport report = report_on(plan, cached_ceiling(workers), workers);
+  add_limits(report, plan, config.run);
   arguments.json ? print_json(report) : print_text(report);
 }
 

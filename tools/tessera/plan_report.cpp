@@ -5,23 +5,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 
 #include "runtime/core/error.hpp"
+#include "runtime/core/machine.hpp"
+#include "runtime/exec/swap_file.hpp"
 
 namespace tessera {
 namespace {
 
 constexpr int64_t engine_bytes = 12 << 20;  // measured: what starting the engine adds
-
-int64_t status_line(std::string_view wanted) {
-  std::ifstream in("/proc/self/status");
-  for (std::string key, rest; in >> key; std::getline(in, rest))
-    if (int64_t kib = 0; key == wanted && in >> kib) return kib << 10;
-  return 0;
-}
 
 void add_kernels(PlanReport& report, const Plan& plan) {
   std::map<std::string_view, PlanReport::Kernel> kernels;
@@ -89,6 +83,16 @@ PlanReport report_on(const Plan& plan, const Ceiling& ceiling, int workers) {
   return report;
 }
 
+void add_limits(PlanReport& report, const Plan& plan, const RunConfig& run) {
+  if (run.host_memory > 0) {
+    report.host = {run.host_memory << 20, run.swap};
+    report.spill = forecast_spill(plan, report.host, report.process_bytes);
+    if (!run.swap.empty()) SwapFile(run.swap).reserve(report.spill->spilled);
+  }
+  report.device_memory = run.device_memory << 20;
+  report.device_tiles = report.memory.total() - report.memory.engine;
+}
+
 void print_json(const PlanReport& report) {
   print_line(Json{{"what", "plan"},
                   {"tasks", report.tasks},
@@ -112,6 +116,19 @@ void print_json(const PlanReport& report) {
                     {"calls", kernel.calls},
                     {"flops", kernel.flops},
                     {"bytes", kernel.bytes}});
+  if (const auto& spill = report.spill)
+    print_line(Json{{"what", "host_memory"},
+                    {"limit_bytes", report.host.bytes},
+                    {"process_bytes", spill->process},
+                    {"held_bytes", spill->held},
+                    {"spilled_bytes", spill->spilled},
+                    {"swap", report.host.swap},
+                    {"read_bytes", spill->read},
+                    {"written_bytes", spill->written}});
+  if (report.device_memory > 0)
+    print_line(Json{{"what", "device_memory"},
+                    {"limit_bytes", report.device_memory},
+                    {"tile_bytes", report.device_tiles}});
   for (const std::string& note : report.notes) print_line(Json{{"what", "note"}, {"text", note}});
 }
 
@@ -135,6 +152,22 @@ void print_text(const PlanReport& report) {
                                   bytes_text(report.peak_bytes()), bytes_text(report.memory.variables),
                                   bytes_text(report.memory.intermediate), bytes_text(report.memory.transfers),
                                   bytes_text(report.process_bytes + report.memory.engine))});
+  if (const auto& spill = report.spill)
+    sums.row(
+        {"host memory",
+         spill->spilled == 0
+             ? fmt::format("all fits into {}", bytes_text(report.host.bytes))
+             : fmt::format("of {}, the process takes {} and tiles {}; {} of tiles go to {}: a step reads {} "
+                           "and writes {} there",
+                           bytes_text(report.host.bytes), bytes_text(spill->process), bytes_text(spill->held),
+                           bytes_text(spill->spilled), report.host.swap, bytes_text(spill->read),
+                           bytes_text(spill->written))});
+  if (report.device_memory > 0)
+    sums.row({"device memory",
+              report.device_tiles <= report.device_memory
+                  ? fmt::format("all tiles fit into {}", bytes_text(report.device_memory))
+                  : fmt::format("{} of {} of tiles; a device gives the rest back to main memory",
+                                bytes_text(report.device_memory), bytes_text(report.device_tiles))});
   for (const std::string& note : report.notes) sums.row({"note", note});
   sums.print();
 }
@@ -158,8 +191,5 @@ std::string dot(const Plan& plan) {
   }
   return text + "}\n";
 }
-
-int64_t resident_bytes() { return status_line("VmRSS:"); }
-int64_t peak_resident_bytes() { return status_line("VmHWM:"); }
 
 }  // namespace tessera

@@ -23,7 +23,9 @@ std::string progress_line(const Progress& now, const ProgressLine& how) {
       how.steps > 0 ? std::clamp(static_cast<double>(now.step) / static_cast<double>(how.steps), 0.0, 1.0)
                     : 1;
   const std::string head = fmt::format("step {}/{}", now.step, how.steps);
-  std::string tail = fmt::format("  loss {:.4f}  {} tokens/s", now.loss, count_text(now.tokens_per_s));
+  std::string tail = now.text.empty()
+                         ? fmt::format("  loss {:.4f}  {} tokens/s", now.loss, count_text(now.tokens_per_s))
+                         : "  " + now.text;
   if (how.ceiling_gflops > 0)
     tail += fmt::format("  {:.0f} % of ceiling", 100 * now.gflops / how.ceiling_gflops);
   if (how.seconds_left >= 0) tail += fmt::format("  {} left", duration_text(how.seconds_left));

@@ -13,6 +13,7 @@ struct Progress {
   int64_t step = 0;  // steps done
   double loss = 0;
   double tokens_per_s = 0, gflops = 0;
+  std::string text = {};  // shown in place of loss and rates
 };
 
 class ProgressBar {

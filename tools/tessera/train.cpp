@@ -20,7 +20,8 @@ namespace {
 struct Arguments {
   std::string config, out, trace, scheduler, explain, record, replay;
   std::vector<std::string> set;
-  std::string devices;
+  std::string devices, swap;
+  int64_t device_memory = 0, host_memory = 0;
   bool resume = false, json = false, strict_devices = false;
 };
 
@@ -97,6 +98,11 @@ void run(const Arguments& arguments) {
   if (!arguments.devices.empty())
     overrides.push_back(
         fmt::format("run.devices=[\"{}\"]", fmt::join(split_devices(arguments.devices), "\", \"")));
+  if (arguments.device_memory > 0)
+    overrides.push_back(fmt::format("run.device_memory={}", arguments.device_memory));
+  if (arguments.host_memory > 0)
+    overrides.push_back(fmt::format("run.host_memory={}", arguments.host_memory));
+  if (!arguments.swap.empty()) overrides.push_back(fmt::format("run.swap='{}'", arguments.swap));
   Config config = load_config(arguments.config, {.overrides = overrides, .cores = usable_cores()});
   if (!arguments.trace.empty()) config.run.trace = arguments.trace;
   if (!arguments.scheduler.empty()) config.run.scheduler = arguments.scheduler;
@@ -143,6 +149,18 @@ void add_train(CLI::App& app) {
       "--devices", arguments->devices,
       "What to run on, as run.devices: cpu:N is N workers, cuda:I and opencl:I a device's index, as in "
       "cpu:8,cuda:0");
+  command
+      ->add_option("--device-memory", arguments->device_memory,
+                   "As run.device_memory: MiB of tiles on each device at most; the rest waits in main memory")
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option(
+          "--host-memory", arguments->host_memory,
+          "As run.host_memory: MiB of main memory at most, the program itself included; `tessera plan` "
+          "says what that means")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--swap", arguments->swap,
+                      "As run.swap: a folder on a disk for what --host-memory leaves no room for");
   command->add_flag(
       "--strict-devices", arguments->strict_devices,
       "Fail where a device kernel does not compile, instead of taking the CPU's with a warning");
