@@ -180,7 +180,9 @@ TEST_F(CudaGemmTest, ARecordedAlgorithmIsUsedAgain) {
     queue->choices().add(recorded);
     expect_product(*queue, shape_of(DType::f32, DType::f32));
     EXPECT_EQ(fake->count("cublasLtMatmulAlgoGetHeuristic"), 1) << "asked the time " << time;
-    if (time == 2) EXPECT_EQ(fake->last_algorithm(), used);
+    if (time == 2) {
+      EXPECT_EQ(fake->last_algorithm(), used);
+    }
     used = fake->last_algorithm();
     recorded = queue->choices().all();
     ASSERT_EQ(recorded.size(), 1U);
