@@ -218,7 +218,8 @@ void Dispatcher::explain(const ReadyTask& task, std::string reason, std::span<co
   std::string times;
   for (const Choice& choice : finish)
     times += fmt::format("{}\"{}\":{:.3g}", times.empty() ? "" : ",",
-                         workers()[static_cast<size_t>(choice.worker)].name(), choice.finish - now());
+                         workers()[static_cast<size_t>(choice.worker)].name(),
+                         std::max(0.0, choice.finish - now()));
   said_[&task] = fmt::format("{},\"finish\":{{{}}}", json_text(reason), times);
 }
 

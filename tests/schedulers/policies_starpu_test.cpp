@@ -64,7 +64,6 @@ TEST(Policies, ExplainEachTaskOfARun) {
     EXPECT_NE(said.at("task"), "");
   }
   EXPECT_GT(lines, 12 * 50);
-  EXPECT_EQ(lines % 12, 0) << "as many in each step";
 }
 
 TEST(Policies, TakeNothingFromTheEnvironment) {

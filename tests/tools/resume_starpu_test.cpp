@@ -57,8 +57,10 @@ class Killed {
     if (goal > before) {
       wait_until(process, [&] { return steps_done(out_) >= goal; });
       start_up_ = std::chrono::duration_cast<microseconds>(Clock::now() - begin).count();
-      if (n_kills_ % 2 == 0) wait_until(process, [&] { return writes_checkpoint(out_); });
-      std::this_thread::sleep_for(microseconds(pick(0, 3000)));
+      if (n_kills_ % 2 == 0)
+        wait_until(process, [&] { return writes_checkpoint(out_); });
+      else
+        std::this_thread::sleep_for(microseconds(pick(0, 3000)));
     } else {
       std::this_thread::sleep_for(microseconds(pick(0, start_up_)));
     }
