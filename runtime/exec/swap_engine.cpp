@@ -142,7 +142,7 @@ class SwapEngine final : public Engine {
     SwapTasks* set = nullptr;
     int task = 0;
     int kind = any_kind;  // of the worker, where that is prescribed
-    int64_t at = 0;  // in the order of all steps
+    int64_t at = 0;       // in the order of all steps
     bool served = false;
   };
   struct Later {
