@@ -33,6 +33,7 @@ struct GemmOperands {
 };
 
 void gemm(const Gemm& shape, const GemmOperands& operands);
+void row_product(const Gemm& shape, const GemmOperands& operands);  // m = 1, without an activation
 
 std::string gemm_library();  // its name, version and instruction set
 

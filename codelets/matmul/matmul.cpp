@@ -127,6 +127,21 @@ std::vector<Case> cases(DType t) {
                   .inputs = {{{{8, {"inner", 12}}, t}}, {{{{"other", 12}, 6}, t}}},
                   .tiling = "inner=6x2 other=5,7",
                   .sum_length = 12});
+  const Dim wide("cols", 4200);
+  list.push_back({.name = "one row, bias and residual",
+                  .op = full,
+                  .inputs = {{{{1, {"inner", 21}}, t}},
+                             {{{{"inner", 21}, wide}, t}},
+                             {{{wide}, DType::f32}},
+                             {{{1, wide}, t}}},
+                  .tiling = "inner=10|11",
+                  .sum_length = 21,
+                  .check_gradient = false});
+  list.push_back({.name = "one row, Bᵀ",
+                  .op = std::make_shared<Matmul>(MatmulOptions{.transpose_b = true}),
+                  .inputs = {{{{1, 83}, t}}, {{{{"cols", 7}, 83}, t}}},
+                  .tiling = "cols=4,3",
+                  .sum_length = 83});
   list.push_back({.name = "size one",
                   .op = std::make_shared<Matmul>(MatmulOptions{}),
                   .inputs = {{{{1, 1}, t}}, {{{1, 1}, t}}}});

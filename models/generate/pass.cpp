@@ -41,7 +41,22 @@ PassGraph::PassGraph(const ModelConfig& model, const PassOptions& options)
   parameters_ = parts.parameters;
 }
 
-Plan PassGraph::plan() const { return make_plan(*graph_, {}); }
+// The same cuts for every number of workers, since sums over cut axes depend on them, and for passes of every
+// size, since they share the weights.
+Plan PassGraph::plan() const {
+  constexpr int64_t parts = 4, least = int64_t{1} << 16;  // elements of a weight's tile
+  Tiling tiling;
+  for (const Parameter& parameter : parameters_) {
+    const Shape& shape = parameter.variable.shape();
+    for (int d = 0; d < shape.rank(); ++d) {
+      const Dim& dim = shape[d];
+      const bool cut = dim.axis == "ffn" || dim.axis == "vocab" || dim.axis == "heads";
+      if (!cut || tiling.has(dim.axis) || dim.units() < parts || shape.size() < parts * least) continue;
+      tiling.cut_evenly(dim.axis, dim.units(), (dim.units() + parts - 1) / parts, parts);
+    }
+  }
+  return make_plan(*graph_, {.tiling = tiling});
+}
 
 PassGraph::Values PassGraph::values(std::span<const PassRow> rows, const Sampling& sampling,
                                     int64_t step) const {
