@@ -128,13 +128,13 @@ struct CaseMaker {
     return way == AttentionWay::gemm ? name + ", by gemm" : name;
   }
 
-  void forward(std::string name, const AttentionOptions& options, const std::vector<int>& lengths,
+  void forward(const std::string& name, const AttentionOptions& options, const std::vector<int>& lengths,
                std::string tiling, bool gradient = true) {
     auto op = std::make_shared<Attention>(options, way);
     const std::vector<double> starts = packed(lengths);
     const Dim rows("rows", static_cast<int64_t>(starts.size()));
     Case made{
-        .name = named(std::move(name)),
+        .name = named(name),
         .op = op,
         .inputs = {{{{rows, op->layout().qkv_dim()}, storage}}, {{{rows}, DType::i32}, 0, 1, starts, false}},
         .tiling = std::move(tiling),
@@ -145,7 +145,7 @@ struct CaseMaker {
   }
 
   // The same as a case of the backward op, on the o and lse that belong to its qkv.
-  void backward(std::string name, const AttentionOptions& options, const std::vector<int>& lengths,
+  void backward(const std::string& name, const AttentionOptions& options, const std::vector<int>& lengths,
                 std::string tiling) {
     auto op = std::make_shared<Attention>(options);
     const std::vector<double> starts = packed(lengths);
@@ -163,7 +163,7 @@ struct CaseMaker {
     for (const TensorType& type : op->infer(types)) out.emplace_back(type);
     op->reference(in, out);
     auto backward_op = std::make_shared<AttentionBackward>(options, way);
-    Case made{.name = named(std::move(name)),
+    Case made{.name = named(name),
               .op = std::move(backward_op),
               .inputs = {{in[0].type, -1, 1, in[0].values},
                          {in[1].type, 0, 1, starts, false},

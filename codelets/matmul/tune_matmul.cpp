@@ -1,6 +1,7 @@
 // Choosing matmul's sizes for a device by measuring them.
 // SPDX-License-Identifier: Apache-2.0
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -125,7 +126,8 @@ MatmulSizes tune_matmul(DeviceQueue& queue, DType dtype, const std::function<voi
     known.list.push_back(tuned);
   try {
     keep_tuned_matmul(tuned_matmul_file(), tuned);
-  } catch (const std::exception&) {  // a folder that cannot be written only costs the next process its tuning
+  } catch (const std::exception& problem) {
+    spdlog::warn("{}; the next process will have to tune matmul again", problem.what());
   }
   return best;
 }

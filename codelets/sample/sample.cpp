@@ -98,7 +98,8 @@ void Sample::reference(HostIn in, HostOut out) const {
     double left = uniform(draws, static_cast<uint64_t>(r)) * mass;
     for (int64_t token : order) {
       drawn = static_cast<double>(token);
-      if ((left -= weight(token)) < 0) break;
+      left -= weight(token);
+      if (left < 0) break;
     }
   }
 }

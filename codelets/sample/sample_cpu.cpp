@@ -84,8 +84,10 @@ int32_t draw(const Row& row, std::vector<Candidate> candidates, double all, doub
   std::sort(candidates.begin(), candidates.end(),
             [](const Candidate& a, const Candidate& b) { return a.token < b.token; });
   double left = u * mass;
-  for (const Candidate& candidate : candidates)
-    if ((left -= row.weight(candidate.logit)) < 0) return candidate.token;
+  for (const Candidate& candidate : candidates) {
+    left -= row.weight(candidate.logit);
+    if (left < 0) return candidate.token;
+  }
   return candidates.back().token;
 }
 
@@ -105,7 +107,8 @@ int32_t draw_from_all(const Row& row, double u) {
   for (int64_t i = begin; i < begin + size(begin); ++i) {
     const double weight = row.weight(row.logits[i]);
     if (weight > 0) token = i;
-    if ((left -= weight) < 0) break;
+    left -= weight;
+    if (left < 0) break;
   }
   return static_cast<int32_t>(token);
 }

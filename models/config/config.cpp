@@ -200,7 +200,7 @@ void apply_override(toml::table& file, std::string_view text, std::string_view s
       table->insert_or_assign(key, *parsed.get("value"));
       return;
     }
-  } catch (const toml::parse_error&) {
+  } catch (const toml::parse_error&) {  // NOLINT(bugprone-empty-catch): a word without quotes is text
   }
   if (invalid_utf8_at(value)) throw error("--set {}: is not UTF-8", shown(text));
   table->insert_or_assign(key, value);

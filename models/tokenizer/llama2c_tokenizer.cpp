@@ -25,7 +25,7 @@ template <class T>
 T take(std::string_view& bytes, std::string_view source) {
   T value;
   if (bytes.size() < sizeof value) throw error("{}: is truncated, no tokenizer of llama2.c", source);
-  std::memcpy(&value, bytes.data(), sizeof value);
+  std::memcpy(&value, bytes.data(), sizeof value);  // NOLINT(bugprone-suspicious-stringview-data-usage)
   bytes.remove_prefix(sizeof value);
   return value;
 }

@@ -20,7 +20,7 @@ void each_code_point(std::string_view text, Visit&& visit) {
   while (at < length) {
     size_t begin = at;
     UChar32 c;
-    U8_NEXT(bytes, at, length, c);
+    U8_NEXT(bytes, at, length, c);  // NOLINT(bugprone-inc-dec-in-conditions)
     visit(static_cast<int32_t>(c), begin, at);
   }
 }

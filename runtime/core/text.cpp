@@ -39,7 +39,7 @@ std::string shown(std::string_view text) {
   while (at < length && out.size() < longest_shown) {
     size_t begin = at;
     UChar32 c;
-    U8_NEXT(bytes, at, length, c);
+    U8_NEXT(bytes, at, length, c);  // NOLINT(bugprone-inc-dec-in-conditions)
     if (c < 0)
       for (size_t i = begin; i < at; ++i) out += fmt::format("\\x{:02x}", bytes[i]);
     else if (c < 0x20 || c == 0x7f)
@@ -98,7 +98,7 @@ std::optional<size_t> invalid_utf8_at(std::string_view text) {
   while (at < length) {
     size_t begin = at;
     UChar32 c;
-    U8_NEXT(bytes, at, length, c);
+    U8_NEXT(bytes, at, length, c);  // NOLINT(bugprone-inc-dec-in-conditions)
     if (c < 0) return begin;
   }
   return std::nullopt;
