@@ -69,7 +69,7 @@ struct CudaGemm::Product {
   }
   template <class V>
   void set(cublasLtMatmulDescAttributes_t what, const V& value) {
-    check(lt.cublasLtMatmulDescSetAttribute(operation, what, &value, sizeof value),
+    check(lt.cublasLtMatmulDescSetAttribute(operation, what, static_cast<const void*>(&value), sizeof(V)),
           "cublasLtMatmulDescSetAttribute");
   }
   void layout(cublasLtMatrixLayout_t& made, DType dtype, int64_t rows, int64_t cols, int64_t distance) const {

@@ -50,7 +50,8 @@ std::string info_text(cl_device_id device, cl_device_info what) {
 template <class V>
 V info_value(cl_device_id device, cl_device_info what) {
   V value{};
-  clGetDeviceInfo(device, what, sizeof value, &value, nullptr);
+  clGetDeviceInfo(device, what, sizeof(V), static_cast<void*>(&value),
+                  nullptr);  // NOLINT(bugprone-sizeof-expression)
   return value;
 }
 
@@ -146,17 +147,16 @@ class OpenclQueue final : public DeviceQueue {
 
   void copy(const Region& to, const Region& from, int64_t rows, int64_t row_bytes) override {
     if (rows == 0 || row_bytes == 0) return;
-    const auto unsigned_ = [](int64_t x) { return static_cast<size_t>(x); };
+    const auto as_size = [](int64_t x) { return static_cast<size_t>(x); };
     if (rows == 1 || (to.pitch == row_bytes && from.pitch == row_bytes))
-      return check(
-          clEnqueueCopyBuffer(queue_, memory(from.memory), memory(to.memory), unsigned_(from.offset),
-                              unsigned_(to.offset), unsigned_(rows * row_bytes), 0, nullptr, nullptr),
-          "a copy");
-    const size_t from_at[3] = {unsigned_(from.offset % from.pitch), unsigned_(from.offset / from.pitch), 0};
-    const size_t to_at[3] = {unsigned_(to.offset % to.pitch), unsigned_(to.offset / to.pitch), 0};
-    const size_t size[3] = {unsigned_(row_bytes), unsigned_(rows), 1};
+      return check(clEnqueueCopyBuffer(queue_, memory(from.memory), memory(to.memory), as_size(from.offset),
+                                       as_size(to.offset), as_size(rows * row_bytes), 0, nullptr, nullptr),
+                   "a copy");
+    const size_t from_at[3] = {as_size(from.offset % from.pitch), as_size(from.offset / from.pitch), 0};
+    const size_t to_at[3] = {as_size(to.offset % to.pitch), as_size(to.offset / to.pitch), 0};
+    const size_t size[3] = {as_size(row_bytes), as_size(rows), 1};
     check(clEnqueueCopyBufferRect(queue_, memory(from.memory), memory(to.memory), from_at, to_at, size,
-                                  unsigned_(from.pitch), 0, unsigned_(to.pitch), 0, 0, nullptr, nullptr),
+                                  as_size(from.pitch), 0, as_size(to.pitch), 0, 0, nullptr, nullptr),
           "a copy");
   }
 
@@ -297,7 +297,8 @@ class OpenclQueue final : public DeviceQueue {
       return;
     std::vector<char> binary(size);
     auto* bytes = reinterpret_cast<unsigned char*>(binary.data());
-    if (clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof bytes, &bytes, nullptr) == CL_SUCCESS)
+    if (clGetProgramInfo(program, CL_PROGRAM_BINARIES, sizeof(unsigned char*), static_cast<void*>(&bytes),
+                         nullptr) == CL_SUCCESS)
       KernelCache::store(key, binary);
   }
 
