@@ -8,9 +8,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cstdlib>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <unordered_map>
@@ -174,6 +176,19 @@ class OpenclQueue final : public DeviceQueue {
     return made;
   }
   void deallocate(void* what) override { clReleaseMemObject(memory(what)); }
+
+  // OpenCL promises only that mapping such a buffer shows what is in it. Drivers of CPUs have nowhere else to
+  // keep it; whether that is so is tried.
+  bool in_host_memory() override {
+    if (!in_host_memory_) in_host_memory_ = described_.is_cpu && sees_host_memory();
+    return *in_host_memory_;
+  }
+  void* lend(void* host, size_t bytes) override {
+    cl_int status = CL_SUCCESS;
+    cl_mem made = clCreateBuffer(context_, CL_MEM_READ_WRITE | CL_MEM_USE_HOST_PTR, bytes, host, &status);
+    check(status, "lending memory");
+    return made;
+  }
   void read(void* host, void* from, size_t bytes) override {
     check(clEnqueueReadBuffer(queue_, memory(from), CL_TRUE, 0, bytes, host, 0, nullptr, nullptr), "a copy");
   }
@@ -234,6 +249,24 @@ class OpenclQueue final : public DeviceQueue {
   };
 
   static cl_mem memory(void* p) { return static_cast<cl_mem>(p); }
+
+  bool sees_host_memory() {
+    struct alignas(4096) Page {
+      std::array<uint8_t, 4096> bytes{};
+    };
+    const auto page = std::make_unique<std::array<Page, 2>>();
+    auto &one = (*page)[0].bytes, &other = (*page)[1].bytes;
+    void *lent_one = lend(one.data(), sizeof one), *lent_other = lend(other.data(), sizeof other);
+    fill(lent_one, sizeof one, 1);
+    finish();
+    const bool written = one.front() == 1 && one.back() == 1;
+    one.fill(2);
+    copy({lent_other, 0, 0}, {lent_one, 0, 0}, 1, sizeof one);
+    finish();
+    deallocate(lent_one);
+    deallocate(lent_other);
+    return written && other.front() == 2 && other.back() == 2;
+  }
 
   cl_kernel compiled(const DeviceKernel& what) {
     if (auto found = kernels_.find(what); found != kernels_.end()) return found->second;
@@ -310,6 +343,7 @@ class OpenclQueue final : public DeviceQueue {
   std::unordered_map<std::string, cl_program> programs_;
   std::deque<Chunk> scratch_;
   std::vector<Fault> faults_;
+  std::optional<bool> in_host_memory_;
   size_t n_faults_ = 0;                          // of the running task
   std::optional<Clock::time_point> busy_since_;  // where a test slows it down: the first launch
 };

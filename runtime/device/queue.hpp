@@ -143,6 +143,11 @@ class DeviceQueue {
   virtual void write(void* memory, const void* host, size_t bytes) = 0;
   virtual void finish() = 0;  // waits for all that was launched
 
+  // Whether the device computes in the host's own memory, so that host memory can be lent to it: whole pages,
+  // by any thread. What lend() makes is an address for launches, to be given to deallocate() later.
+  virtual bool in_host_memory() { return false; }
+  virtual void* lend(void* /*host*/, size_t /*bytes*/) { throw failure("{} has memory of its own", kind()); }
+
   // Device memory for the running task; the queue takes it back when the task's work is done.
   virtual void* scratch_bytes(size_t bytes) = 0;
   template <class T>

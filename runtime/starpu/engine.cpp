@@ -9,8 +9,10 @@
 #include <starpu.h>
 #include <starpu_scheduler.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <limits>
 #include <span>
 #include <thread>
 #include <utility>
@@ -49,6 +51,11 @@ void run_where_it_is(void** buffers, void* argument) {
   run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(b)); });
 }
 void run_on_opencl(void** buffers, void* argument) {
+  auto* call = static_cast<Call*>(argument);
+  if (call->lent) {
+    call->worker = starpu_worker_get_id();
+    return call->runner->run(call->index, call->worker, call->lent);
+  }
   run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_DEV_HANDLE(b)); });
 }
 // NOLINTEND(performance-no-int-to-ptr)
@@ -68,7 +75,7 @@ double expected_cost(struct starpu_task* task, unsigned worker, unsigned) {
          expected_seconds(*static_cast<const Call*>(task->cl_arg), static_cast<int>(worker)).seconds;  // µs
 }
 
-// One for all tasks. StarPU keeps a pointer to the model until it shuts down, so both live with the engine.
+// What all tasks have. StarPU keeps a pointer to the model until it shuts down, so it lives with the engine.
 struct Codelet {
   starpu_perfmodel model{};
   starpu_codelet codelet{};
@@ -92,9 +99,12 @@ struct Codelet {
 
 class StarpuTasks final : public TaskSet {
  public:
-  StarpuTasks(Codelet& codelet, const Timing& timing, const std::vector<starpu_data_handle_t>& handles,
-              const WorkerKinds& kinds, std::vector<EngineTask> tasks, TaskRunner& runner)
-      : described_(std::move(tasks)) {
+  StarpuTasks(const Codelet& codelet, const Timing& timing, const std::vector<starpu_data_handle_t>& handles,
+              const std::vector<void*>& lent, const WorkerKinds& kinds, std::vector<EngineTask> tasks,
+              TaskRunner& runner)
+      : described_(std::move(tasks)), codelet_(codelet.codelet) {
+    if (!lent.empty()) stay_in_host_memory();
+    lent_.resize(described_.size());
     tasks_.resize(described_.size());
     calls_.resize(described_.size());
     handles_.resize(described_.size());
@@ -112,7 +122,7 @@ class StarpuTasks final : public TaskSet {
       calls_[t].history = from.history;
       calls_[t].timing = &timing;
       starpu_task_init(task);
-      task->cl = &codelet.codelet;
+      task->cl = &codelet_;
       task->cl_arg = &calls_[t];
       if (!from.on_device) task->where = STARPU_CPU;
       task->callback_func = finished;
@@ -138,13 +148,17 @@ class StarpuTasks final : public TaskSet {
             from.accesses[k], starpu_data_get_size(handles[static_cast<size_t>(from.accesses[k].buffer)])));
       }
       calls_[t].accesses = calls_[t].list;
+      if (lent.empty()) continue;
+      for (const EngineAccess& access : from.accesses)
+        lent_[t].push_back(lent[static_cast<size_t>(access.buffer)]);
+      calls_[t].lent = lent_[t].data();
     }
   }
 
   ~StarpuTasks() override {
     for (size_t t = 0; t < tasks_.size(); ++t) {
       await_termination(t);
-      free(tasks_[t].dyn_interfaces);
+      free(static_cast<void*>(tasks_[t].dyn_interfaces));
       tasks_[t].dyn_interfaces = nullptr;
       tasks_[t].dyn_handles = nullptr;  // ours, not StarPU's to free
       tasks_[t].dyn_modes = nullptr;
@@ -156,7 +170,7 @@ class StarpuTasks final : public TaskSet {
     const auto t = static_cast<size_t>(task);
     await_termination(t);
     calls_[t].kind = kind;
-    free(tasks_[t].dyn_interfaces);  // every submission allocates them anew
+    free(static_cast<void*>(tasks_[t].dyn_interfaces));  // every submission allocates them anew
     tasks_[t].dyn_interfaces = nullptr;
     submitted_[t] = 1;
     if (int problem = starpu_task_submit(&tasks_[t]); problem != 0)
@@ -170,7 +184,18 @@ class StarpuTasks final : public TaskSet {
     while (!starpu_task_finished(&tasks_[t])) std::this_thread::yield();
   }
 
+  void stay_in_host_memory() {
+    size_t most = 0;
+    for (const EngineTask& task : described_) most = std::max(most, task.accesses.size());
+    nodes_.assign(most, STARPU_SPECIFIC_NODE_CPU);
+    codelet_.specific_nodes = 1;
+    codelet_.dyn_nodes = nodes_.data();
+  }
+
   std::vector<EngineTask> described_;
+  starpu_codelet codelet_;
+  std::vector<int> nodes_;
+  std::vector<std::vector<void*>> lent_;  // per task
   std::vector<starpu_task> tasks_;
   std::vector<Call> calls_;
   std::vector<std::vector<starpu_data_handle_t>> handles_;
@@ -208,13 +233,14 @@ class StarpuEngine final : public Engine {
       throw failure("StarPU starts {} of {} workers (error {})", got, wanted, problem);
     }
     pin_ = !options.cuda.empty() && options.host_memory == 0;  // pinned pages cannot be given back
-    largest_device_task_ = largest_device_task();
     if (!options.cuda.empty() || !options.opencl.empty())
       starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
     try {
       queues_ = make_queues();
       if (kinds().names.size() > 1) codelet_.codelet.can_execute = can_execute;
       if (timing_.model) name_kinds();
+      if (lender_ = lender(options); lender_ && policy_) policy_->share_memory();
+      if (!lender_) largest_device_task_ = largest_device_task();
     } catch (...) {
       starpu_shutdown();
       running = false;
@@ -263,12 +289,14 @@ class StarpuEngine final : public Engine {
     starpu_data_set_sequential_consistency_flag(handle, 0);
     handles_.push_back(handle);
     memory_.emplace_back(static_cast<std::byte*>(memory), bytes);
+    if (lender_) lent_.push_back(lender_->lend(memory, bytes));
     if (pin_) starpu_memory_pin(memory, bytes);  // else a GPU's copies go through a buffer, and wait for it
     return static_cast<int>(handles_.size()) - 1;
   }
   void remove_buffer(BufferId buffer) override {
     const auto b = static_cast<size_t>(buffer);
     starpu_data_unregister(std::exchange(handles_[b], nullptr));
+    if (lender_) lender_->deallocate(std::exchange(lent_[b], nullptr));
     if (pin_) starpu_memory_unpin(memory_[b].data(), memory_[b].size());
   }
   void acquire(BufferId buffer, Mode mode) override {
@@ -277,7 +305,8 @@ class StarpuEngine final : public Engine {
   void release(BufferId buffer) override { starpu_data_release(handles_[static_cast<size_t>(buffer)]); }
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
     keep_on_cpu(tasks);
-    return std::make_unique<StarpuTasks>(codelet_, timing_, handles_, kinds(), std::move(tasks), runner);
+    return std::make_unique<StarpuTasks>(codelet_, timing_, handles_, lent_, kinds(), std::move(tasks),
+                                         runner);
   }
 
  private:
@@ -291,6 +320,13 @@ class StarpuEngine final : public Engine {
       conf.sched_policy_name = options.scheduler.c_str();
       setenv("STARPU_SCHED", options.scheduler.c_str(), 1);  // takes precedence even so
     }
+  }
+
+  // The queue of the one device beside the CPU workers, if it computes in their memory: nothing moves then.
+  DeviceQueue* lender(const EngineOptions& options) const {
+    if (options.opencl.size() != 1 || !options.cuda.empty() || options.device_memory != 0) return nullptr;
+    const auto it = std::ranges::find_if(queues_, [](const auto& queue) { return queue != nullptr; });
+    return (*it)->in_host_memory() ? it->get() : nullptr;
   }
 
   // Tasks that a device has no room for.
@@ -324,7 +360,9 @@ class StarpuEngine final : public Engine {
   bool unlike_ = false;  // there are workers of several kinds
   std::vector<starpu_data_handle_t> handles_;
   std::vector<std::span<std::byte>> memory_;  // of the handles
-  int64_t largest_device_task_ = 0;
+  DeviceQueue* lender_ = nullptr;             // null: devices get copies
+  std::vector<void*> lent_;                   // the memory as it knows it
+  int64_t largest_device_task_ = std::numeric_limits<int64_t>::max();
   bool told_of_cpu_ = false;
   bool pin_ = false;                                  // there are GPUs
   std::vector<std::unique_ptr<DeviceQueue>> queues_;  // per worker; null for CPU workers

@@ -63,6 +63,11 @@ void StarpuPolicy::begin() {
   dispatcher_ = std::make_unique<Dispatcher>(std::move(waiting_), place, options_);
 }
 
+void StarpuPolicy::share_memory() {
+  for (Worker& worker : workers_) worker.memory = STARPU_MAIN_RAM;
+  one_memory_ = true;
+}
+
 void StarpuPolicy::init(unsigned context) {
   StarpuPolicy& self = *starting;
   starpu_sched_ctx_set_policy_data(context, &self);

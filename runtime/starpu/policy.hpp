@@ -15,6 +15,7 @@ struct Call final : DispatchTask {
   TaskRunner* runner = nullptr;
   int index = 0;
   int n_buffers = 0;
+  void* const* lent = nullptr;              // the buffers as the device knows them that computes in them
   int worker = -1;                          // where it runs
   int kind = any_kind;                      // of the workers that may run it
   const std::vector<int>* kinds = nullptr;  // per worker
@@ -41,7 +42,8 @@ class StarpuPolicy final : Workplace {
 
   starpu_sched_policy* policy() { return &hooks_; }  // for starpu_conf
   bool began() const { return dispatcher_ != nullptr; }
-  void check() const;  // rethrows why it did not begin
+  void check() const;   // rethrows why it did not begin
+  void share_memory();  // all workers compute in the host's
 
  private:
   double now() const override;
