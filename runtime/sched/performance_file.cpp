@@ -102,7 +102,7 @@ const std::string& build_name() {
 
 std::filesystem::path performance_file() {
   const std::filesystem::path folder = cache_folder();
-  if (folder.empty()) return folder;
+  if (folder.empty()) return {};
   const std::string machine = Machine::here().to_string();
   return folder / fmt::format("performance-{:016x}.json", XXH3_64bits(machine.data(), machine.size()));
 }

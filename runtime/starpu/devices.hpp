@@ -10,7 +10,7 @@
 
 #include "runtime/exec/engine.hpp"
 
-struct starpu_conf;
+struct starpu_conf;  // NOLINT(readability-identifier-naming)
 
 namespace tessera {
 

@@ -113,7 +113,7 @@ nvrtcResult FakeNvrtc::cubin(nvrtcProgram program, char* code) {
   if (int status = fake().enter("nvrtcGetCUBIN")) return static_cast<nvrtcResult>(status);
   FakeCuda::Program* it = known(program);
   if (!it || it->image.empty()) return NVRTC_ERROR_INVALID_PROGRAM;
-  std::memcpy(code, it->image.data(), it->image.size());
+  it->image.copy(code, it->image.size());
   return NVRTC_SUCCESS;
 }
 

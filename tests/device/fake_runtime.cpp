@@ -63,7 +63,8 @@ cudaError_t FakeRuntime::device_properties(cudaDeviceProp* properties, int devic
   if (int status = fake().enter("cudaGetDeviceProperties")) return static_cast<cudaError_t>(status);
   if (device < 0 || device >= FakeCuda::n_devices) return cudaErrorInvalidDevice;
   *properties = {};
-  std::strcpy(properties->name, device == 0 ? "Fake 90" : "Fake 80");
+  const std::string_view name = device == 0 ? "Fake 90" : "Fake 80";
+  name.copy(properties->name, sizeof properties->name - 1);
   properties->major = device == 0 ? 9 : 8;
   properties->totalGlobalMem = size_t{1} << 30;
   properties->multiProcessorCount = 4;
@@ -292,7 +293,7 @@ std::string FakeRuntime::why_not_launched(const cudaLaunchConfig_t& config, cons
     if (eight != (parameter.bytes == 8))
       return fmt::format("{}: argument {} ({}) has another size", kernel.name, k, parameter.name);
     void* address = nullptr;
-    std::memcpy(&address, value, sizeof address);
+    std::memcpy(static_cast<void*>(&address), value, sizeof address);
     if (parameter.pointer && !fake().holds(address, 0))
       return fmt::format("{}: argument {} ({}) is no device memory", kernel.name, k, parameter.name);
   }
@@ -317,7 +318,7 @@ cudaError_t FakeRuntime::launch(const cudaLaunchConfig_t* config, const void* ha
       }
       for (size_t k = 0; k < values.size(); ++k) {
         void* address = nullptr;
-        std::memcpy(&address, values[k].data(), sizeof address);
+        std::memcpy(static_cast<void*>(&address), values[k].data(), sizeof address);
         if (kernel->parameters[k].pointer && !fake().intact(address))
           fake().problem(fmt::format("{} writes beside argument {}", kernel->name, k), 0);
       }

@@ -102,7 +102,7 @@ bool SvmDevice::run(const Kernel& kernel, const size_t (&groups)[3], const size_
   for (cl_uint k = 0; k < arguments.size(); ++k) {
     const Parameter& parameter = kernel.parameters[k];
     void* address = nullptr;
-    std::memcpy(&address, arguments[k].data(), sizeof address);
+    std::memcpy(static_cast<void*>(&address), arguments[k].data(), sizeof address);
     const cl_int status = parameter.pointer
                               ? clSetKernelArgSVMPointer(kernel.handle, k, address)
                               : clSetKernelArg(kernel.handle, k, parameter.bytes, arguments[k].data());

@@ -26,7 +26,7 @@ std::set<std::string> names_in(const fs::path& folder) {
 }
 
 // A checkpoint of two files, one in a folder of its own, that both say `text`.
-auto saying(std::string text) {
+auto saying(const std::string& text) {
   return [text](const fs::path& folder) {
     fs::create_directory(folder / "state");
     write_file(folder / "weights", text);

@@ -82,7 +82,7 @@ inline Tensor call(const std::string& name, const std::vector<Tensor>& in, Call:
 
 // y = f(x…), element by element, for f32 tensors of one size.
 template <class F>
-Call::Body each(F f) {
+Call::Body each(const F& f) {
   return [f](const TileArgs& args) {
     const size_t last = args.count() - 1;
     for (int64_t i = 0; i < args[last].size(); ++i) {

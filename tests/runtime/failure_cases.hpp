@@ -29,7 +29,7 @@ struct Fragile {
   Tensor x = graph.input("x", {{"rows", 3}, 1}, DType::f32);
   Tensor y;
 
-  explicit Fragile(std::function<void(float)> before, CallOptions options = {}) {
+  explicit Fragile(const std::function<void(float)>& before, CallOptions options = {}) {
     const Graph::Scope scope(graph, "block0");
     Tensor plain = call("plain", {x}, each([](const auto& v, float) { return v[0]; }), options);
     y = call("fragile", {plain}, each([before](const auto& v, float) { return before(v[0]), v[0] + 1; }),

@@ -15,7 +15,6 @@
 namespace tessera {
 namespace {
 
-using testing_ops::call;
 using testing_ops::RandomPlan;
 
 class Fuse : public testing::Test {

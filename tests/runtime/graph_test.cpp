@@ -19,7 +19,6 @@ namespace {
 using testing::HasSubstr;
 using testing::ThrowsMessage;
 using testing_ops::call;
-using testing_ops::call_many;
 
 std::string text_of(const Graph& graph) { return to_text(Program(graph)); }
 

@@ -136,7 +136,8 @@ TEST(Command, InfoListsEveryDevice) {
   const std::string cache = testing::TempDir() + "/empty_cache";
   const Outcome outcome = run_program("info --json", "TESSERA_CACHE=" + cache);
   ASSERT_EQ(outcome.code, 0) << outcome.err;
-  const json line = outcome.json_lines().at(0), devices = line.at("devices");
+  const json line = outcome.json_lines().at(0);
+  const json& devices = line.at("devices");
   ASSERT_EQ(devices.size(), 1 + opencl_devices().size() + cuda_devices().size());
   EXPECT_EQ(devices[0].at("device"), "cpu");
   EXPECT_EQ(devices[0].at("name"), Machine::here().cpu);

@@ -64,7 +64,7 @@ std::string shown_by(bool terminal, double plain_every_s, int steps) {
     bar.say("val_loss 0.5");
   }
   std::string text(static_cast<size_t>(std::ftell(file)), '\0');
-  std::rewind(file);
+  EXPECT_EQ(std::fseek(file, 0, SEEK_SET), 0);
   EXPECT_EQ(std::fread(text.data(), 1, text.size(), file), text.size());
   std::fclose(file);
   return text;

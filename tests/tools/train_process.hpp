@@ -44,7 +44,7 @@ class TrainProcess {
  public:
   TrainProcess(const TrainingSetup& setup, const std::filesystem::path& out,
                const std::vector<std::string>& options = {})
-      : errors_(setup.folder / fmt::format("errors-{}", ++count_)) {
+      : errors_(setup.folder / fmt::format("errors-{}", ++count)) {
     const std::string program = built_path(TESSERA_PROGRAM, "bin/tessera");
     std::vector<std::string> words{program, "train", (setup.folder / "config.toml").string(), "--out",
                                    out.string()};
@@ -89,7 +89,7 @@ class TrainProcess {
   }
 
  private:
-  static inline int count_ = 0;
+  static inline int count = 0;
   std::filesystem::path errors_;
   pid_t process_ = 0;
   int status_ = -1;

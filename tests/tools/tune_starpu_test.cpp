@@ -40,7 +40,7 @@ TEST(Tune, WritesTheWinner) {
   EXPECT_GE(lines.back().at("auto_slower"), 0);
   EXPECT_GT(lines.back().at("step_s"), 0);
   EXPECT_EQ(read_file(file), small);
-  EXPECT_EQ(load_config(tuned).run.tiling, lines.back().at("tiling"));
+  EXPECT_EQ(load_config(tuned).run.tiling, lines.back().at("tiling").get<std::string>());
   EXPECT_THAT(read_file(tuned), testing::HasSubstr("[train]  # kept"));
 
   EXPECT_EQ(run_program(fmt::format("tune '{}' --steps 1 --write", file.string())).code, 0);

@@ -107,8 +107,10 @@ Measured measure(const Options& options, Session& session, EnginePattern pattern
 std::optional<double> metg_us(const Options& options, Session& session, EnginePattern pattern) {
   auto enough = [&](double task_us) { return measure(options, session, pattern, task_us).efficiency >= 0.5; };
   double above = 0.5;
-  while (!enough(above))
-    if ((above *= 2) > 1e4) return {};
+  while (!enough(above)) {
+    above *= 2;
+    if (above > 1e4) return {};
+  }
   double below = above / 2;
   for (int i = 0; i < 4; ++i) {
     const double middle = std::sqrt(below * above);

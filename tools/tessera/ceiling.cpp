@@ -3,6 +3,7 @@
 #include "tools/tessera/ceiling.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <barrier>
@@ -163,7 +164,8 @@ Ceiling cached_ceiling(int workers, const std::filesystem::path& file) {
   try {
     std::filesystem::create_directories(file.parent_path());
     write_file(file, known.dump(1) + "\n");
-  } catch (const std::exception&) {  // a cache that cannot be written only costs time
+  } catch (const std::exception& problem) {
+    spdlog::debug("{}", problem.what());  // a cache that cannot be written only costs time
   }
   return measured;
 }
