@@ -161,7 +161,7 @@ bool bf16_units() {
 }
 
 void gemm(const Gemm& g, const GemmOperands& operands) {
-  if (g.m == 1 && g.activation == Activation::none) return row_product(g, operands);
+  if (g.m <= few_rows && g.activation == Activation::none) return few_rows_product(g, operands);
   const bool f32 = g.a == DType::f32 && g.b == DType::f32 && g.c == DType::f32;
   const bool native = g.a == DType::bf16 && g.b == DType::bf16 && bf16_units();
   if (f32 || native) return multiply(g, operands);

@@ -33,7 +33,9 @@ struct GemmOperands {
 };
 
 void gemm(const Gemm& shape, const GemmOperands& operands);
-void row_product(const Gemm& shape, const GemmOperands& operands);  // m = 1, without an activation
+
+inline constexpr int64_t few_rows = 16;
+void few_rows_product(const Gemm& shape, const GemmOperands& operands);  // few rows, no activation
 
 std::string gemm_library();  // its name, version and instruction set
 

@@ -98,13 +98,13 @@ std::vector<Case> cases(DType t) {
   std::vector<Case> list;
   for (bool ta : {false, true})
     for (bool tb : {false, true}) {
-      const Dim m("rows", 33), k("inner", 19), n("cols", 13);
+      const Dim m("rows", 45), k("inner", 19), n("cols", 13);
       list.push_back(
           {.name = std::string("ragged, ") + (ta ? "Aᵀ" : "A") + (tb ? "Bᵀ" : "B"),
            .op = std::make_shared<Matmul>(MatmulOptions{.transpose_a = ta, .transpose_b = tb}),
            .inputs = {{{ta ? Shape{k, m} : Shape{m, k}, t}}, {{tb ? Shape{n, k} : Shape{k, n}, t}}},
-           .tiling = "rows=8x2|8,9 inner=4x2|4|4,3 cols=8,5",
-           .sum_length = 33});
+           .tiling = "rows=8x2|8,21 inner=4x2|4|4,3 cols=8,5",
+           .sum_length = 45});
     }
   auto full = std::make_shared<Matmul>(MatmulOptions{});
   full->bias = full->residual = true;
@@ -137,9 +137,9 @@ std::vector<Case> cases(DType t) {
                   .tiling = "inner=10|11",
                   .sum_length = 21,
                   .check_gradient = false});
-  list.push_back({.name = "one row, Bᵀ",
+  list.push_back({.name = "few rows, Bᵀ",
                   .op = std::make_shared<Matmul>(MatmulOptions{.transpose_b = true}),
-                  .inputs = {{{{1, 83}, t}}, {{{{"cols", 7}, 83}, t}}},
+                  .inputs = {{{{6, 83}, t}}, {{{{"cols", 7}, 83}, t}}},
                   .tiling = "cols=4,3",
                   .sum_length = 83});
   list.push_back({.name = "size one",
