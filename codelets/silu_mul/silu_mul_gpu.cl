@@ -1,7 +1,7 @@
 // silu_mul on devices.
 // SPDX-License-Identifier: Apache-2.0
 
-FN float exp_minus(float x) { return exp(fmin(80.0f, -x)); }  // finite: below -80 the sigmoid is 0
+FN float exp_minus(float x) { return EXP(fmin(80.0f, -x)); }  // finite: below -80 the sigmoid is 0
 
 KERNEL silu_mul(GLOBAL const T* gate, GLOBAL const T* up, GLOBAL T* y, long n) {
   FOR_EACH(i, n) {

@@ -19,7 +19,8 @@
 #define ITEM(d) ((int)get_local_id(d))
 #define ITEMS(d) ((int)get_local_size(d))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
-#define GLOBAL_BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)  // global memory of the group too
+#define GLOBAL_BARRIER() \
+  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)  // global memory of the group too
 #define GROUP_SIZE(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
 #define F4(a, b, c, d) ((float4)(a, b, c, d))
 #define BITS_TO_FLOAT(x) as_float(x)
@@ -131,6 +132,26 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
   p[i + 3] = float_to_half(x.w);
 }
 
+// exp(x) to 2 ulp; below -87 it is that of -87, above 88 infinite. Drivers of CPUs call a function for exp,
+// which keeps them from making vectors of the items.
+#ifdef __OPENCL_VERSION__
+FN float EXP(float x) {
+  const float bounded = fmax(-87.0f, fmin(88.0f, x));
+  const float rounded = fma(bounded, 1.44269504f, 0x1.8p23f), whole = rounded - 0x1.8p23f;
+  const float part = fma(whole, -1.42860677e-6f, fma(whole, -0.693145752f, bounded));
+  float y = fma(1.98756915e-4f, part, 1.39819995e-3f);
+  y = fma(y, part, 8.33345205e-3f);
+  y = fma(y, part, 4.16657962e-2f);
+  y = fma(y, part, 0.166666657f);
+  y = fma(y, part, 0.5f);
+  y = fma(y * part, part, part) + 1.0f;
+  y = as_float(as_uint(y) + (as_uint(rounded) << 23));
+  return x > 88.0f ? INFINITY : x != x ? x : y;
+}
+#else
+#define EXP(x) expf(x)
+#endif
+
 #define PASTE_(a, b) a##_##b
 #define PASTE(a, b) PASTE_(a, b)
 #define LOAD(T, p, i) PASTE(load, T)(p, i)
@@ -142,9 +163,16 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
 // Before a loop of constant length.
 #define UNROLL _Pragma("unroll")
 
-// Every item of a launch over for_each(n) takes one element. No item loops over several: compilers for CPUs
-// turn the items of a group into vectors only where there is no loop in between.
+// The elements of a launch over for_each(n): one for every item, without a loop, as compilers make vectors of
+// the items of a group; or where they make them of loops, a run of neighbours for every item.
+#ifdef IN_RUNS
+#define FOR_EACH(i, n)                                                                     \
+  for (long end_ = (n), run_ = (end_ + LONG_ITEMS - 1) / LONG_ITEMS, i = LONG_ITEM * run_, \
+            last_ = min(end_, i + run_);                                                   \
+       i < last_; ++i)
+#else
 #define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i = (n))
+#endif
 
 // The same for the elements [r, c] of a launch over for_each_in_rows(rows, cols).
 #define FOR_EACH_IN_ROWS(r, c, cols) \
@@ -187,7 +215,15 @@ FN float8 load8_bf16(GLOBAL const bf16* p, long i) {
 }
 FN float8 load8_f16(GLOBAL const f16* p, long i) { return vload_half8(0, (GLOBAL const half*)(p + i)); }
 FN void store8_local(LOCAL_ARG float* p, float8 x) { vstore8(x, 0, p); }
+FN void store8_f32(GLOBAL f32* p, long i, float8 x) { vstore8(x, 0, p + i); }
+FN void store8_bf16(GLOBAL bf16* p, long i, float8 x) {
+  const uint8 bits = as_uint8(x);
+  const uint8 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  vstore8(convert_ushort8(select(rounded, bits >> 16 | 0x40, x != x)), 0, p + i);
+}
+FN void store8_f16(GLOBAL f16* p, long i, float8 x) { vstore_half8_rte(x, 0, (GLOBAL half*)(p + i)); }
 FN void unpack8(float* to, float8 x) { vstore8(x, 0, to); }
+FN float8 pack8(const float* from) { return vload8(0, from); }
 FN float8 lanes8(float first) { return first + (float8)(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f); }
 // x where low ≤ at < high, else `other`.
 FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
@@ -233,14 +269,47 @@ FN float8 load8_local(LOCAL_ARG const float* p){EACH8(p[k])} FN float8
     void store8_local(LOCAL_ARG float* p, float8 x) {
   _Pragma("unroll") for (int k = 0; k < 8; ++k) p[k] = x.v[k];
 }
-FN void unpack8(float* to, float8 x) { _Pragma("unroll") for (int k = 0; k < 8; ++k) to[k] = x.v[k]; }
-FN float8 lanes8(float first) { EACH8(first + k) }
-FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
-  EACH8(at.v[k] >= low.v[k] && at.v[k] < high.v[k] ? x.v[k] : other)
+FN void store8_f32(GLOBAL f32* p, long i, float8 x) {
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = x.v[k];
 }
-FN float8 bits8(uint bits, float yes) { EACH8(bits >> k & 1 ? yes : 0.0f) }
-FN float8 exp2_negative8(float8 x) { EACH8(exp2f(x.v[k])) }
+FN void store8_bf16(GLOBAL bf16* p, long i, float8 x) {
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = float_to_bf16(x.v[k]);
+}
+FN void store8_f16(GLOBAL f16* p, long i, float8 x) {
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = float_to_half(x.v[k]);
+}
+FN void unpack8(float* to, float8 x) { _Pragma("unroll") for (int k = 0; k < 8; ++k) to[k] = x.v[k]; }
+FN float8 pack8(const float* from){EACH8(from[k])} FN float8 lanes8(float first){EACH8(first + k)} FN float8
+    within8(float8 low, float8 at, float8 high, float8 x,
+            float other){EACH8(at.v[k] >= low.v[k] && at.v[k] < high.v[k] ? x.v[k] : other)} FN float8
+    bits8(uint bits, float yes){EACH8(bits >> k & 1 ? yes : 0.0f)} FN float8
+    exp2_negative8(float8 x){EACH8(exp2f(x.v[k]))}
 #endif
+
+// Of eight neighbours the first n, which may be more than eight: LOAD8_OR(T, p, i, n, other) has `other` for
+// the rest, STORE8_SOME(T, p, i, n, x) leaves it alone.
+#define SOME8(T)                                                           \
+  FN float8 load8_or_##T(GLOBAL const T* p, long i, long n, float other) { \
+    if (n >= 8) return load8_##T(p, i);                                    \
+    float v[8];                                                            \
+    for (int k = 0; k < 8; ++k) v[k] = k < n ? load_##T(p, i + k) : other; \
+    return pack8(v);                                                       \
+  }                                                                        \
+  FN void store8_some_##T(GLOBAL T* p, long i, long n, float8 x) {         \
+    if (n >= 8) {                                                          \
+      store8_##T(p, i, x);                                                 \
+    } else {                                                               \
+      float v[8];                                                          \
+      unpack8(v, x);                                                       \
+      for (int k = 0; k < 8; ++k)                                          \
+        if (k < n) store_##T(p, i + k, v[k]);                              \
+    }                                                                      \
+  }
+SOME8(f32)
+SOME8(bf16)
+SOME8(f16)
+#define LOAD8_OR(T, p, i, n, other) PASTE(load8_or, T)(p, i, n, other)
+#define STORE8_SOME(T, p, i, n, x) PASTE(store8_some, T)(p, i, n, x)
 
 // In the order of a binary tree.
 FN float sum8(float8 x) {

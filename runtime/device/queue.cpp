@@ -28,7 +28,7 @@ size_t DeviceKernelHash::operator()(const DeviceKernel& kernel) const {
 
 Grid for_each(int64_t n) {
   constexpr int items = 256;
-  return {.groups = {(n + items - 1) / items, 1, 1}, .items = {items, 1}};
+  return {.groups = {(n + items - 1) / items, 1, 1}, .items = {items, 1}, .each = n};
 }
 
 Grid for_each_in_rows(int64_t rows, int64_t cols) {

@@ -63,6 +63,7 @@ struct DeviceKernelHash {
 struct Grid {
   std::array<int64_t, 3> groups{1, 1, 1};
   std::array<int, 2> items{64, 1};
+  int64_t each = 0;  // of items, where groups of any size do
 };
 
 // An item for each of n elements, for kernels written with FOR_EACH; of rows × cols, with FOR_EACH_IN_ROWS.
