@@ -16,6 +16,7 @@
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/output.hpp"
 #include "tools/tessera/shapes.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 namespace {
@@ -74,11 +75,6 @@ double seconds(F&& work) {
   const auto from = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - from).count();
-}
-
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  return values[values.size() / 2];
 }
 
 struct Times {

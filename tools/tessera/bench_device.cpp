@@ -29,6 +29,7 @@
 #include "tools/tessera/clblast.hpp"
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/output.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 namespace {
@@ -78,42 +79,8 @@ Target target_of(const Options& options) {
           {.engine = "device", .opencl = {options.opencl}}, 4096,          {512, 1024}};
 }
 
-double median(std::vector<double> values) {
-  std::nth_element(values.begin(), values.begin() + static_cast<ptrdiff_t>(values.size() / 2), values.end());
-  return values[values.size() / 2];
-}
-
-// The median of some runs, after one to compile and to warm up.
-double seconds_of(int repeats, const std::function<void()>& work) {
-  using Clock = std::chrono::steady_clock;
-  std::vector<double> took;
-  for (int k = 0; k <= repeats; ++k) {
-    const auto start = Clock::now();
-    work();
-    if (k > 0) took.push_back(std::chrono::duration<double>(Clock::now() - start).count());
-  }
-  return median(std::move(took));
-}
-
-// Memory of the device, freed at the end.
-class Buffer {
- public:
-  Buffer(DeviceQueue& queue, int64_t bytes)
-      : queue_(queue), memory_(queue.allocate(static_cast<size_t>(bytes))) {
-    queue.fill(memory_, bytes, 0);
-  }
-  ~Buffer() { queue_.deallocate(memory_); }
-  Buffer(const Buffer&) = delete;
-  Buffer& operator=(const Buffer&) = delete;
-  void* get() const { return memory_; }
-
- private:
-  DeviceQueue& queue_;
-  void* memory_;
-};
-
 double copy_bandwidth(DeviceQueue& queue, int64_t bytes, int repeats) {
-  const Buffer from(queue, bytes), to(queue, bytes);
+  const DeviceMemory from(queue, static_cast<size_t>(bytes)), to(queue, static_cast<size_t>(bytes));
   const double seconds = seconds_of(repeats, [&] {
     queue.copy({to.get(), 0, bytes}, {from.get(), 0, bytes}, 1, bytes);
     queue.finish();
@@ -130,8 +97,8 @@ struct MatmulReport {
 MatmulReport measure_matmul(DeviceQueue& queue, DType dtype, int64_t n, int repeats) {
   const bool own = queue.api() == DeviceApi::opencl;
   const MatmulSizes sizes = own ? tuned_matmul(queue, dtype) : MatmulSizes();
-  const int64_t bytes = n * n * static_cast<int64_t>(size_of(dtype));
-  const Buffer a(queue, bytes), b(queue, bytes), c(queue, bytes);
+  const size_t bytes = static_cast<size_t>(n * n) * size_of(dtype);
+  const DeviceMemory a(queue, bytes), b(queue, bytes), c(queue, bytes);
   const Gemm shape{.m = n, .n = n, .k = n, .lda = n, .ldb = n, .ldc = n, .a = dtype, .b = dtype, .c = dtype};
   const double ours = seconds_of(repeats, [&] {
     if (own)

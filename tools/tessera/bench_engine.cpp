@@ -12,6 +12,7 @@
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/engine_plan.hpp"
 #include "tools/tessera/output.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 namespace {
@@ -47,12 +48,6 @@ struct Options {
 struct StepTimes {
   double wall = 0, submit = 0;  // seconds
 };
-
-double median(std::vector<double> values) {
-  auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
 
 // Medians: steps follow each other without a pause, as in training.
 StepTimes times_of(Session& session, const Plan& plan, int steps) {

@@ -10,6 +10,7 @@
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/shapes.hpp"
 #include "tools/tessera/step_model.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 namespace {
@@ -42,12 +43,6 @@ Measured measure(const Config& config, const StepShape& shape, int steps) {
     if (!use.name.starts_with("cpu")) devices += use.flops;
   }
   return {report.step_s, devices / all};
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
 }
 
 void run(const Arguments& arguments) {

@@ -9,32 +9,20 @@
 
 #include "runtime/core/machine.hpp"
 #include "tools/tessera/plan_report.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflops, const StepRun& run) {
-  using Clock = std::chrono::steady_clock;
   for (int step = 0; step < run.warmup; ++step) run.start().wait();
   run.executor.wait();
   run.executor.clear_records();
-  std::vector<double> seconds;
-  Executor::Step before = run.start();
-  auto last = Clock::now();
-  for (int step = 0; step < run.steps; ++step) {
-    const Executor::Step next = run.start();
-    before.wait();
-    const auto now = Clock::now();
-    seconds.push_back(std::chrono::duration<double>(now - last).count());
-    last = now;
-    before = next;
-  }
-  before.wait();
+  const double step_s = seconds_of_step(run.steps, run.start);
   run.executor.wait();
-  std::sort(seconds.begin(), seconds.end());
 
   StepReport report;
   report.shape = shape.name;
   report.dtype = dtype;
-  report.step_s = seconds[seconds.size() / 2];
+  report.step_s = step_s;
   report.tokens_per_s = static_cast<double>(shape.tokens()) / report.step_s;
   report.gflops = shape.flops() / report.step_s * 1e-9;
   report.ceiling_gflops = ceiling_gflops;

@@ -8,44 +8,19 @@
 
 #include "codelets/matmul/matmul_gpu.hpp"
 #include "tools/tessera/ceiling.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr size_t copied_bytes = size_t{32} << 20;
 
-class DeviceMemory {
- public:
-  DeviceMemory(DeviceQueue& queue, size_t bytes) : queue_(queue), memory_(queue.allocate(bytes)) {
-    queue_.fill(memory_, static_cast<int64_t>(bytes), 0);
-    queue_.finish();
-  }
-  ~DeviceMemory() { queue_.deallocate(memory_); }
-  DeviceMemory(const DeviceMemory&) = delete;
-  DeviceMemory& operator=(const DeviceMemory&) = delete;
-  void* get() const { return memory_; }
-
- private:
-  DeviceQueue& queue_;
-  void* memory_;
-};
-
-// The median of nine; the first time compiles.
 template <class Work>
-double seconds_of(DeviceQueue& queue, Work work) {
-  std::array<double, 9> seen{};
-  work();
-  queue.finish();
-  for (double& seconds : seen) {
-    const auto start = Clock::now();
+double seconds_on(DeviceQueue& queue, const Work& work) {
+  return seconds_of(9, [&] {
     work();
     queue.finish();
-    seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  }
-  std::nth_element(seen.begin(), seen.begin() + seen.size() / 2, seen.end());
-  return seen[seen.size() / 2];
+  });
 }
 
 // Products per second of square matrices of 512, and on GPUs, which want more to do, of 4096.
@@ -59,7 +34,7 @@ double matmul_flops(DeviceQueue& queue, DType dtype) {
     const DeviceMemory a(queue, bytes), b(queue, bytes), c(queue, bytes);
     const GemmOperands operands{a.get(), b.get(), c.get()};
     const MatmulSizes sizes_here = tuned_matmul(queue, dtype);
-    const double seconds = seconds_of(queue, [&] {
+    const double seconds = seconds_on(queue, [&] {
       if (!queue.library_gemm(shape, operands)) device_matmul(queue, shape, operands, {}, sizes_here);
     });
     best = std::max(best, 2.0 * static_cast<double>(n * n) * static_cast<double>(n) / seconds);
@@ -100,14 +75,14 @@ Peaks measure_device(DeviceQueue& queue, const std::function<void(double)>& prog
   const std::vector<std::byte> host(copied_bytes);
   std::vector<std::byte> back(copied_bytes);
   peaks.to_device_bytes =
-      bytes / seconds_of(queue, [&] { queue.write(to.get(), host.data(), copied_bytes); });
+      bytes / seconds_on(queue, [&] { queue.write(to.get(), host.data(), copied_bytes); });
   peaks.from_device_bytes =
-      bytes / seconds_of(queue, [&] { queue.read(back.data(), from.get(), copied_bytes); });
+      bytes / seconds_on(queue, [&] { queue.read(back.data(), from.get(), copied_bytes); });
   const Region whole_from{.memory = from.get(), .pitch = copied_bytes},
       whole_to{.memory = to.get(), .pitch = copied_bytes};
   peaks.memory_bytes =
-      2 * bytes / seconds_of(queue, [&] { queue.copy(whole_to, whole_from, 1, copied_bytes); });
-  peaks.task_seconds = seconds_of(queue, [&] { queue.fill(to.get(), 64, 0); });
+      2 * bytes / seconds_on(queue, [&] { queue.copy(whole_to, whole_from, 1, copied_bytes); });
+  peaks.task_seconds = seconds_on(queue, [&] { queue.fill(to.get(), 64, 0); });
   at(1);
   return peaks;
 }

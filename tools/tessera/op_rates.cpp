@@ -13,6 +13,7 @@
 #include "runtime/core/philox.hpp"
 #include "runtime/exec/tile_copies.hpp"
 #include "tools/tessera/plan_report.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 namespace {
@@ -232,8 +233,7 @@ double median_seconds(const Stage& stage, const std::vector<TileView>& views, do
   call();  // compiles what is compiled once
   for (const auto start = Clock::now(); seen.size() < 5 || seconds_since(start) < seconds;)
     seen.push_back(call());
-  std::nth_element(seen.begin(), seen.begin() + static_cast<std::ptrdiff_t>(seen.size() / 2), seen.end());
-  return seen[seen.size() / 2];
+  return median(std::move(seen));
 }
 
 }  // namespace

@@ -19,6 +19,7 @@
 #include "tools/tessera/shapes.hpp"
 #include "tools/tessera/step_model.hpp"
 #include "tools/tessera/tiling_search.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 namespace {
@@ -76,27 +77,13 @@ class StepTimer {
   const Graph& graph() const { return *training_.graph; }
 
   double operator()(const Tiling& tiling) {
-    using Clock = std::chrono::steady_clock;
     config_.run.tiling = tiling.to_string();
     if (config_.run.tiling.empty()) config_.run.tiling = "auto";
     Session session({.workers = static_cast<int>(config_.run.workers), .scheduler = config_.run.scheduler});
     Executor executor(session, training_plan(config_, *training_.graph));
     const std::span<const Feed> feeds = random_.feeds();
     executor.run(feeds).wait();
-    std::vector<double> seconds;
-    Executor::Step before = executor.run(feeds);
-    auto last = Clock::now();
-    for (int i = 0; i < steps_; ++i) {
-      const Executor::Step next = executor.run(feeds);
-      before.wait();
-      const auto now = Clock::now();
-      seconds.push_back(std::chrono::duration<double>(now - last).count());
-      last = now;
-      before = next;
-    }
-    before.wait();
-    std::ranges::sort(seconds);
-    return seconds[seconds.size() / 2];
+    return seconds_of_step(steps_, [&] { return executor.run(feeds); });
   }
 
  private:
