@@ -253,20 +253,19 @@ struct float8 {
 #define EACH8(expression)                                            \
   float8 y;                                                          \
   _Pragma("unroll") for (int k = 0; k < 8; ++k) y.v[k] = expression; \
-  return y;
-FN float8 SPLAT8(float x){EACH8(x)} FN float8 operator+(float8 a, float8 b){
-    EACH8(a.v[k] + b.v[k])} FN float8 operator-(float8 a, float8 b){
-    EACH8(a.v[k] - b.v[k])} FN float8 operator-(float8 a, float b){
-    EACH8(a.v[k] - b)} FN float8 operator*(float8 a, float8 b){
-    EACH8(a.v[k] * b.v[k])} FN float8 operator*(float a, float8 b){
-    EACH8(a * b.v[k])} FN float8& operator+=(float8& a, float8 b) {
-  return a = a + b;
-}
-FN float8 load8_local(LOCAL_ARG const float* p){EACH8(p[k])} FN float8
-    load8_f32(GLOBAL const f32* p, long i){EACH8(p[i + k])} FN float8
-    load8_bf16(GLOBAL const bf16* p, long i){EACH8(bf16_to_float(p[i + k]))} FN float8
-    load8_f16(GLOBAL const f16* p, long i){EACH8(half_to_float(p[i + k]))} FN
-    void store8_local(LOCAL_ARG float* p, float8 x) {
+  return y
+FN float8 SPLAT8(float x) { EACH8(x); }
+FN float8 operator+(float8 a, float8 b) { EACH8(a.v[k] + b.v[k]); }
+FN float8 operator-(float8 a, float8 b) { EACH8(a.v[k] - b.v[k]); }
+FN float8 operator-(float8 a, float b) { EACH8(a.v[k] - b); }
+FN float8 operator*(float8 a, float8 b) { EACH8(a.v[k] * b.v[k]); }
+FN float8 operator*(float a, float8 b) { EACH8(a * b.v[k]); }
+FN float8& operator+=(float8& a, float8 b) { return a = a + b; }
+FN float8 load8_local(LOCAL_ARG const float* p) { EACH8(p[k]); }
+FN float8 load8_f32(GLOBAL const f32* p, long i) { EACH8(p[i + k]); }
+FN float8 load8_bf16(GLOBAL const bf16* p, long i) { EACH8(bf16_to_float(p[i + k])); }
+FN float8 load8_f16(GLOBAL const f16* p, long i) { EACH8(half_to_float(p[i + k])); }
+FN void store8_local(LOCAL_ARG float* p, float8 x) {
   _Pragma("unroll") for (int k = 0; k < 8; ++k) p[k] = x.v[k];
 }
 FN void store8_f32(GLOBAL f32* p, long i, float8 x) {
@@ -279,11 +278,14 @@ FN void store8_f16(GLOBAL f16* p, long i, float8 x) {
   _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = float_to_half(x.v[k]);
 }
 FN void unpack8(float* to, float8 x) { _Pragma("unroll") for (int k = 0; k < 8; ++k) to[k] = x.v[k]; }
-FN float8 pack8(const float* from){EACH8(from[k])} FN float8 lanes8(float first){EACH8(first + k)} FN float8
-    within8(float8 low, float8 at, float8 high, float8 x,
-            float other){EACH8(at.v[k] >= low.v[k] && at.v[k] < high.v[k] ? x.v[k] : other)} FN float8
-    bits8(uint bits, float yes){EACH8(bits >> k & 1 ? yes : 0.0f)} FN float8
-    exp2_negative8(float8 x){EACH8(exp2f(x.v[k]))}
+FN float8 pack8(const float* from) { EACH8(from[k]); }
+FN float8 lanes8(float first) { EACH8(first + k); }
+FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
+  EACH8(at.v[k] >= low.v[k] && at.v[k] < high.v[k] ? x.v[k] : other);
+}
+FN float8 bits8(uint bits, float yes) { EACH8(bits >> k & 1 ? yes : 0.0f); }
+FN float8 exp2_negative8(float8 x) { EACH8(exp2f(x.v[k])); }
+
 #endif
 
 // Of eight neighbours the first n, which may be more than eight: LOAD8_OR(T, p, i, n, other) has `other` for
