@@ -13,30 +13,29 @@ void sum_rows_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace row_norm {
 
-// Items of a group that has a row, and an item's independent sums; of one that sums over `rows`, its columns,
-// its strands, and how many times eight columns an item has. A CPU's groups are one item, which works on
-// vectors.
-struct Groups {
-  int width = 128, rows = 64, cols = 256, strands = 8, octets = 1, chains = 1;
-  explicit Groups(const DeviceQueue& queue) {
-    if (queue.traits().is_cpu) width = 1, cols = 64, strands = 1, octets = 8, chains = 4;
-  }
-  int items() const { return cols / 8 / octets; }
-};
+// Rows whose sums are taken together. A CPU's groups are one item, which has so many rows and sums over them
+// as it goes; those of other devices have a row each, and further groups sum over the rows.
+constexpr int rows_together = 64, sum_cols = 32, sum_strands = 8;
 
-inline DeviceKernel kernel(std::string_view name, DType type, bool centred, bool shifted,
-                           const Groups& groups) {
+inline int items(const DeviceQueue& queue) { return queue.traits().is_cpu ? 1 : 128; }
+inline int64_t groups(const DeviceQueue& queue, int64_t rows) {
+  return queue.traits().is_cpu ? (rows + rows_together - 1) / rows_together : rows;
+}
+
+inline DeviceKernel kernel(const DeviceQueue& queue, std::string_view name, DType type, bool centred,
+                           bool shifted) {
+  const bool on_cpu = queue.traits().is_cpu;
   return {"layer_norm",
           name,
           {{"T", type},
            {"CENTRED", centred},
            {"SHIFTED", shifted},
-           {"WIDTH", groups.width},
-           {"COLS", groups.cols},
-           {"STRANDS", groups.strands},
-           {"OCTETS", groups.octets},
-           {"CHAINS", groups.chains},
-           {"ROWS", groups.rows}}};
+           {"SUMMED", on_cpu},
+           {"ITEM_COUNT", items(queue)},
+           {"CHAINS", on_cpu ? 4 : 1},
+           {"ROWS", on_cpu || name == "norm_sums" ? rows_together : 1},
+           {"COLS", sum_cols},
+           {"STRANDS", sum_strands}}};
 }
 
 inline int32_t int32(int64_t n) { return static_cast<int32_t>(n); }
@@ -46,33 +45,36 @@ inline int32_t int32(int64_t n) { return static_cast<int32_t>(n); }
 inline void norm_gpu(const TileArgs& args, DeviceQueue& queue, bool centred, float eps) {
   const TileView& x = args[0];
   const auto n_inputs = static_cast<size_t>(args.params[0]);
-  const row_norm::Groups groups(queue);
-  const DeviceKernel kernel = row_norm::kernel("normalise", x.dtype, centred, n_inputs == 3, groups);
-  const Grid grid{.groups = {x.rows, 1, 1}, .items = {groups.width, 1}};
+  const DeviceKernel kernel = row_norm::kernel(queue, "normalise", x.dtype, centred, n_inputs == 3);
+  const Grid grid{.groups = {row_norm::groups(queue, x.rows), 1, 1}, .items = {row_norm::items(queue), 1}};
   for (const TileView& y : args.tiles.subspan(n_inputs + 1))
-    queue.launch(kernel, grid, x, args[1], args[n_inputs - 1], args[n_inputs], y, row_norm::int32(x.cols),
-                 row_norm::int32(y.col0), row_norm::int32(y.cols), eps);
+    queue.launch(kernel, grid, x, args[1], args[n_inputs - 1], args[n_inputs], y, row_norm::int32(x.rows),
+                 row_norm::int32(x.cols), row_norm::int32(y.col0), row_norm::int32(y.cols), eps);
 }
 
 // The sums over rows: by chunks of rows first, whose number depends on the tile alone.
 inline void norm_backward_gpu(const TileArgs& args, DeviceQueue& queue, bool centred) {
   const TileView &x = args[0], &scale = args[1], &statistics = args[2], &d_y = args[3];
   const auto n_sums = static_cast<size_t>(args.params[1]);
-  const row_norm::Groups groups(queue);
+  const bool on_cpu = queue.traits().is_cpu;
   const auto kernel = [&](std::string_view name) {
-    return row_norm::kernel(name, x.dtype, centred, n_sums == 2, groups);
+    return row_norm::kernel(queue, name, x.dtype, centred, n_sums == 2);
   };
   const int32_t rows = row_norm::int32(x.rows), cols = row_norm::int32(x.cols);
-  for (const TileView& d_x : args.tiles.subspan(4 + n_sums))
-    queue.launch(kernel("norm_backward"), {.groups = {rows, 1, 1}, .items = {groups.width, 1}}, x, scale,
-                 statistics, d_y, d_x, cols, row_norm::int32(d_x.col0), row_norm::int32(d_x.cols));
-
-  TileView part{.rows = (x.rows + groups.rows - 1) / groups.rows, .cols = x.cols};
+  const TileView part{.rows = (x.rows + row_norm::rows_together - 1) / row_norm::rows_together,
+                      .cols = x.cols};
   std::array<TileView, 2> parts{part, part};
   for (size_t k = 0; k < n_sums; ++k) parts[k].data = queue.scratch<float>(part.size());
-  const Grid grid{.groups = {(cols + groups.cols - 1) / groups.cols, part.rows, 1},
-                  .items = {groups.items(), groups.strands}};
-  queue.launch(kernel("norm_sums"), grid, x, statistics, d_y, parts[0], parts[n_sums - 1], rows, cols);
+  for (const TileView& d_x : args.tiles.subspan(4 + n_sums))
+    queue.launch(kernel("norm_backward"),
+                 {.groups = {row_norm::groups(queue, rows), 1, 1}, .items = {row_norm::items(queue), 1}}, x,
+                 scale, statistics, d_y, d_x, parts[0], parts[n_sums - 1], rows, cols,
+                 row_norm::int32(d_x.col0), row_norm::int32(d_x.cols));
+  if (!on_cpu)
+    queue.launch(kernel("norm_sums"),
+                 {.groups = {(cols + row_norm::sum_cols - 1) / row_norm::sum_cols, part.rows, 1},
+                  .items = {row_norm::sum_cols, row_norm::sum_strands}},
+                 x, statistics, d_y, parts[0], parts[n_sums - 1], rows, cols);
   for (size_t k = 0; k < n_sums; ++k) {
     const std::array<TileView, 2> tiles{parts[k], args[4 + k]};
     sum_rows_gpu({.tiles = tiles, .params = {args.params[0]}}, queue);

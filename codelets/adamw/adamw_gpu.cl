@@ -19,13 +19,14 @@ KERNEL adam_step(GLOBAL float* param, GLOBAL const float* grad, GLOBAL float* m,
   const float scale = control[0], kept = 1.0f - *lr * shrinkage;
   const float rate = *lr / one_minus_power(log_beta1, *step);
   const float correct = 1.0f / sqrt(one_minus_power(log_beta2, *step));
-  FOR_EACH(i, finite ? n : 0) {
-    const float p = param[i], g = grad[i] * scale + decay * p;
-    const float new_mean = m[i] + new_m * (g - m[i]), new_square = old_v * v[i] + new_v * g * g;
-    const float made = p * kept - rate * (new_mean / (sqrt(new_square) * correct + eps));
-    m[i] = new_mean;
-    v[i] = new_square;
-    param[i] = made;
-    if (SHADOW) STORE(T, shadow, i, made);
+  EACH_WIDE(i, finite ? n : 0) {
+    const wide p = LOADW(f32, param, i, n), g = LOADW(f32, grad, i, n) * scale + decay * p;
+    const wide mean = LOADW(f32, m, i, n), new_mean = mean + new_m * (g - mean);
+    const wide new_square = old_v * LOADW(f32, v, i, n) + new_v * g * g;
+    const wide made = p * kept - rate * (new_mean / (sqrt(new_square) * correct + eps));
+    STOREW(f32, m, i, n, new_mean);
+    STOREW(f32, v, i, n, new_square);
+    STOREW(f32, param, i, n, made);
+    if (SHADOW) STOREW(T, shadow, i, n, made);
   }
 }

@@ -2,9 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
 KERNEL add(GLOBAL const T* a, GLOBAL const T* b, GLOBAL T* y, long n) {
-  FOR_EACH(i, n) STORE(T, y, i, LOAD(T, a, i) + LOAD(T, b, i));
+  EACH_WIDE(i, n) STOREW(T, y, i, n, LOADW(T, a, i, n) + LOADW(T, b, i, n));
 }
 
 KERNEL add_row(GLOBAL const T* a, GLOBAL const B* b, GLOBAL T* y, long cols) {
-  FOR_EACH_IN_ROWS(r, c, cols) STORE(T, y, r * cols + c, LOAD(T, a, r * cols + c) + LOAD(B, b, c));
+  EACH_WIDE_IN_ROWS(r, c, cols) {
+    const long row = r * cols;
+    STOREW(T, y + row, c, cols, LOADW(T, a + row, c, cols) + LOADW(B, b, c, cols));
+  }
 }

@@ -3,34 +3,42 @@
 
 FN float finite_shift(float max) { return max == -INFINITY ? 0.0f : max; }
 
-// A group per row; SMOOTHED: the sum of the logits is wanted too.
-KERNEL GROUP_SIZE(WIDTH, 1)
-    row_stats(GLOBAL const T* x, GLOBAL const i32* labels, GLOBAL float* stats, int cols, int first_col) {
-  LOCAL float part[WIDTH];
-  const long r = GROUP(0), row = r * cols;
-  const int item = ITEM(0);
-  float max = -INFINITY, sum = 0.0f, total = 0.0f;
-  for (int first = 0; first < cols; first += WIDTH)
-    if (first + item < cols) {
-      const float v = LOAD(T, x, row + first + item);
-      max = fmax(max, v);
-      total += v;
-    }
-  max = group_max(max, part);
-  const float shift = finite_shift(max);
-  for (int first = 0; first < cols; first += WIDTH)
-    if (first + item < cols) sum += exp(LOAD(T, x, row + first + item) - shift);
-  sum = group_sum(sum, part);
-#if SMOOTHED
-  total = group_sum(total, part);
+#if ITEM_COUNT > 1
+#define ROW_SUM(x) group_sum(sum_wide(x), part)
+#define ROW_MAX(x) group_max(max_wide(x), part)
 #else
-  total = 0.0f;
+#define ROW_SUM(x) sum_wide(x)
+#define ROW_MAX(x) max_wide(x)
 #endif
-  if (item == 0) {
+
+// A group per row; SMOOTHED: the sum of the logits is wanted too.
+KERNEL GROUP_SIZE(ITEM_COUNT, 1)
+    row_stats(GLOBAL const T* x, GLOBAL const i32* labels, GLOBAL float* stats, int cols, int first_col) {
+#if ITEM_COUNT > 1
+  LOCAL float part[ITEM_COUNT];
+#endif
+  const long r = GROUP(0);
+  GLOBAL const T* row = x + r * cols;
+  const int begin = WIDE * ITEM(0), step = WIDE * ITEM_COUNT;
+  wide maxima = SPLAT(-INFINITY), sums = SPLAT(0.0f), totals = SPLAT(0.0f);
+  for (int c = begin; c < cols; c += step) {
+    const wide v = LOADW_OR(T, row, c, cols, -INFINITY);
+    maxima = fmax(maxima, v);
+    if (SMOOTHED) totals += LOADW(T, row, c, cols);
+  }
+  const float max = ROW_MAX(maxima), shift = finite_shift(max);
+  for (int c = begin; c < cols; c += step)
+    sums += EXPW(f32, clamped(LOADW_OR(T, row, c, cols, -INFINITY) - shift, -87.0f, 88.0f));
+  const float sum = ROW_SUM(sums);
+  float total = 0.0f;
+#if SMOOTHED
+  total = ROW_SUM(totals);
+#endif
+  if (ITEM(0) == 0) {
     const long label = (long)labels[r] - first_col;
     stats[4 * r] = max;
     stats[4 * r + 1] = sum;
-    stats[4 * r + 2] = label >= 0 && label < cols ? LOAD(T, x, row + label) : 0.0f;
+    stats[4 * r + 2] = label >= 0 && label < cols ? LOAD(T, row, label) : 0.0f;
     stats[4 * r + 3] = total;
   }
 }
@@ -98,12 +106,14 @@ KERNEL cross_entropy_backward(GLOBAL const T* x, GLOBAL const i32* labels, GLOBA
                               GLOBAL const float* count, GLOBAL const float* d_loss,
                               GLOBAL const float* d_lse, GLOBAL T* d_x, long cols, int first_col, int ignored,
                               float smoothing, float vocab) {
-  FOR_EACH_IN_ROWS(r, c, cols) {
+  EACH_WIDE_IN_ROWS(r, c, cols) {
     const i32 label = labels[r];
     const float scale = FROM_LOSS && label != ignored && *count > 0.0f ? *d_loss / *count : 0.0f;
     const float of_softmax = scale + (FROM_LSE ? d_lse[r] : 0.0f);
-    const float target = smoothing / vocab + ((long)label - first_col == c ? 1.0f - smoothing : 0.0f);
-    const float d = exp(LOAD(T, x, r * cols + c) - lse[r]) * of_softmax - target * scale;
-    STORE(T, d_x, r * cols + c, scale == 0.0f && of_softmax == 0.0f ? 0.0f : d);  // padding may be anything
+    const wide target = smoothing / vocab + (1.0f - smoothing) * one_at((long)label - first_col - c);
+    const wide softmax = EXPW(T, clamped(LOADW(T, x + r * cols, c, cols) - lse[r], -87.0f, 88.0f));
+    const wide d = softmax * of_softmax - target * scale;
+    const int padding = scale == 0.0f && of_softmax == 0.0f;  // what it holds may be anything
+    STOREW(T, d_x + r * cols, c, cols, padding ? SPLAT(0.0f) : d);
   }
 }

@@ -14,11 +14,15 @@ namespace {
 constexpr int width = 256;  // items of a group
 constexpr Grid one_group{.groups = {1, 1, 1}, .items = {width, 1}}, one_item{.items = {1, 1}};
 
-DeviceKernel kernel(const CrossEntropyOp& op, std::string_view name, DType type = DType::f32) {
+int items_of_row(const DeviceQueue& queue) { return queue.traits().is_cpu ? 1 : width; }
+
+DeviceKernel kernel(const DeviceQueue& queue, const CrossEntropyOp& op, std::string_view name,
+                    DType type = DType::f32) {
   return {"cross_entropy",
           name,
           {{"T", type},
            {"WIDTH", width},
+           {"ITEM_COUNT", items_of_row(queue)},
            {"SMOOTHED", op.options.label_smoothing > 0},
            {"FROM_LOSS", op.from_loss},
            {"FROM_LSE", op.from_lse}}};
@@ -33,16 +37,16 @@ void merge(std::span<const TileView> parts, void* into, const CrossEntropyOp& op
   const int64_t rows = parts[0].rows, bytes = rows * static_cast<int64_t>(sizeof(RowStats));
   queue.copy({into, 0, bytes}, {parts[0].data, 0, bytes}, 1, bytes);
   for (const TileView& part : parts.subspan(1))
-    queue.launch(kernel(op, "merge_stats"), for_each(rows), into, part, rows);
+    queue.launch(kernel(queue, op, "merge_stats"), for_each(rows), into, part, rows);
 }
 
 }  // namespace
 
 void cross_entropy_stats_gpu(const TileArgs& args, DeviceQueue& queue) {
   const TileView& x = args[0];
-  queue.launch(kernel(args.attributes<CrossEntropyOp>(), "row_stats", x.dtype),
-               {.groups = {x.rows, 1, 1}, .items = {width, 1}}, x, args[1], args[2], int32(x.cols),
-               int32(x.col0));
+  queue.launch(kernel(queue, args.attributes<CrossEntropyOp>(), "row_stats", x.dtype),
+               {.groups = {x.rows, 1, 1}, .items = {items_of_row(queue), 1}}, x, args[1], args[2],
+               int32(x.cols), int32(x.col0));
 }
 
 void cross_entropy_merge_gpu(const TileArgs& args, DeviceQueue& queue) {
@@ -58,7 +62,7 @@ void cross_entropy_finish_gpu(const TileArgs& args, DeviceQueue& queue) {
     stats = queue.scratch<RowStats>(rows);
     merge(args.tiles.subspan(3), stats, op, queue);
   }
-  queue.launch(kernel(op, "row_losses"), one_group, args[0], stats, args[1], args[2], int32(rows),
+  queue.launch(kernel(queue, op, "row_losses"), one_group, args[0], stats, args[1], args[2], int32(rows),
                op.options.ignore_index, smoothing_of(op), static_cast<float>(args.params[0]));
 }
 
@@ -70,8 +74,8 @@ void cross_entropy_count_gpu(const TileArgs& args, DeviceQueue& queue) {
                   "have the label {}",
                   args.params[0], op.options.ignore_index));
   for (size_t k = 0; k < last; ++k)
-    queue.launch(kernel(op, "count_labels"), one_group, args[k], args[last], fault, int32(args[k].rows),
-                 int32(args[k].row0), int32(args.params[0]), op.options.ignore_index,
+    queue.launch(kernel(queue, op, "count_labels"), one_group, args[k], args[last], fault,
+                 int32(args[k].rows), int32(args[k].row0), int32(args.params[0]), op.options.ignore_index,
                  static_cast<int32_t>(k == 0));
 }
 
@@ -85,7 +89,8 @@ void cross_entropy_total_gpu(const TileArgs& args, DeviceQueue& queue) {
 }
 
 void cross_entropy_mean_gpu(const TileArgs& args, DeviceQueue& queue) {
-  queue.launch(kernel(args.attributes<CrossEntropyOp>(), "mean_loss"), one_item, args[0], args[1], args[2]);
+  queue.launch(kernel(queue, args.attributes<CrossEntropyOp>(), "mean_loss"), one_item, args[0], args[1],
+               args[2]);
 }
 
 void cross_entropy_backward_gpu(const TileArgs& args, DeviceQueue& queue) {
@@ -93,8 +98,8 @@ void cross_entropy_backward_gpu(const TileArgs& args, DeviceQueue& queue) {
   const TileView &dst = args[0], &count = args[4];
   const TileView& d_loss = op.from_loss ? args[5] : count;
   const TileView& d_lse = op.from_lse ? args[op.from_loss ? 6 : 5] : count;
-  queue.launch(kernel(op, "cross_entropy_backward", dst.dtype), for_each_in_rows(dst.rows, dst.cols), args[1],
-               args[2], args[3], count, d_loss, d_lse, dst, dst.cols, int32(dst.col0),
+  queue.launch(kernel(queue, op, "cross_entropy_backward", dst.dtype), for_each_in_rows(dst.rows, dst.cols),
+               args[1], args[2], args[3], count, d_loss, d_lse, dst, dst.cols, int32(dst.col0),
                op.options.ignore_index, smoothing_of(op), static_cast<float>(args.params[0]));
 }
 

@@ -2,22 +2,29 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Runs of elements that lie `stride` apart in the whole tensor, of which `first` is the number of the first.
-// Of each run a group takes WIDTH blocks of four draws: drawn by an item each, then used by neighbours
-// together.
-KERNEL GROUP_SIZE(WIDTH, 1)
+// Of each run a group takes BLOCKS blocks of four draws: a CHUNK of them is drawn first and then used by
+// neighbours together. Elements whose draw is `least` or more are kept.
+KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     dropout(GLOBAL const T* x, GLOBAL const i32* rng, GLOBAL T* y, long length, long first, long stride,
-            int run_groups, int stream, float p, float factor) {
-  LOCAL uint draws[4 * WIDTH];
-  const int item = ITEM(0);
+            int run_groups, int stream, uint least, float factor) {
+  LOCAL uint draws[4 * CHUNK + WIDE];  // the last are read with others, and not used
+  LOCAL ulong keys[ROUND_KEYS];
   const long run = GROUP(0) / run_groups, begin = first + run * stride;
-  const long block = begin / 4 + GROUP(0) % run_groups * WIDTH;
-  uint words[4];
-  philox_block((uint)rng[0], (uint)rng[1], (uint)stream, (ulong)(block + item), words);
-  for (int k = 0; k < 4; ++k) draws[4 * item + k] = words[k];
-  BARRIER();
-  for (int k = 0; k < 4; ++k) {
-    const int drawn = k * WIDTH + item;
-    const long e = 4 * block + drawn - begin, i = run * length + e;
-    if (e >= 0 && e < length) STORE(T, y, i, unit_float(draws[drawn]) >= p ? factor * LOAD(T, x, i) : 0.0f);
+  const long first_block = begin / 4 + GROUP(0) % run_groups * BLOCKS;
+  GLOBAL const T* x_run = x + run * length;
+  GLOBAL T* y_run = y + run * length;
+  if (ITEM(0) == 0) philox_keys((uint)rng[0], (uint)rng[1], keys);
+  if (ITEM_COUNT > 1) BARRIER();
+  for (long block = first_block; block < first_block + BLOCKS && 4 * block < begin + length; block += CHUNK) {
+    for (int b = AT_ONCE * ITEM(0); b < CHUNK; b += AT_ONCE * ITEM_COUNT)
+      philox_blocks(keys, (uint)stream, (ulong)(block + b), draws + 4 * b);
+    if (ITEM_COUNT > 1) BARRIER();
+    const long at = 4 * block - begin, from = at > 0 ? at : 0;  // in the run
+    const long n = at + 4 * CHUNK < length ? at + 4 * CHUNK : length;
+    for (long e = from + WIDE * ITEM(0); e < n; e += WIDE * ITEM_COUNT) {
+      const wide_bits drawn = wide_words(draws + (e - at));
+      STOREW(T, y_run, e, n, drawn >= least ? factor * LOADW(T, x_run, e, n) : SPLAT(0.0f));
+    }
+    if (ITEM_COUNT > 1) BARRIER();
   }
 }

@@ -1,5 +1,7 @@
 // dropout on devices: its launch.
 // SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
 #include "codelets/dropout/dropout.hpp"
 #include "runtime/device/queue.hpp"
 
@@ -12,12 +14,16 @@ void dropout_gpu(const TileArgs& args, DeviceQueue& queue) {
   const int64_t cols = args.params[0];
   const bool whole_rows = y.cols == cols;  // then the tile is one run
   const int64_t runs = whole_rows ? 1 : y.rows, length = whole_rows ? y.size() : y.cols;
-  constexpr int width = 128;
-  const int64_t run_groups = (length / 4 + 2 + width - 1) / width;  // its ends may lie inside of blocks
-  queue.launch({"dropout", "dropout", {{"T", y.dtype}, {"WIDTH", width}}},
-               {.groups = {runs * run_groups, 1, 1}, .items = {width, 1}}, args[0], args[1], y, length,
-               y.row0 * cols + y.col0, cols, static_cast<int32_t>(run_groups), options.stream, options.p,
-               1 / (1 - options.p));
+  const bool on_cpu = queue.traits().is_cpu;
+  const int items = on_cpu ? 1 : 128, chunk = on_cpu ? 64 : 128, blocks = on_cpu ? 512 : 128;
+  const int64_t run_groups = (length / 4 + 2 + blocks - 1) / blocks;  // its ends may lie inside of blocks
+  const auto least = static_cast<uint32_t>(std::ceil(options.p * 0x1p24F))
+                     << 8;  // of those whose uniform is p
+  queue.launch(
+      {"dropout", "dropout", {{"T", y.dtype}, {"BLOCKS", blocks}, {"CHUNK", chunk}, {"ITEM_COUNT", items}}},
+      {.groups = {runs * run_groups, 1, 1}, .items = {items, 1}}, args[0], args[1], y, length,
+      y.row0 * cols + y.col0, cols, static_cast<int32_t>(run_groups), options.stream, least,
+      1 / (1 - options.p));
 }
 
 }  // namespace tessera

@@ -1,54 +1,63 @@
 // gelu on devices; EXACT: by the error function, else by tanh.
 // SPDX-License-Identifier: Apache-2.0
 
-// The share of x that passes and its slope: y = x p(x), y' = p + x p'. In the tanh form p = sigmoid(x (a + b
-// x²)); in the exact one p = Φ(x), the normal distribution.
+// y = x p(x), y' = p + x p'. In the tanh form p = sigmoid(x (a + b x²)); in the exact one p = Φ(x), the normal
+// distribution.
 #define A 1.5957691216f
 #define B 0.0713548163f
 
-// Φ(x), and φ(x) through `density`, without branches: as codelets/simd_math.hpp has it.
-FN float normal(float x, float* density) {
-  const float a = fmin(15.0f, fabs(x)), square = a * a;
-  const float lost = fma(a, a, -square);  // what rounding took from the square
-  const float e = EXP(-0.5f * square), gauss = e - 0.5f * lost * e;
-  const float t = 1.0f / (1.0f + 0.35f * a);
-  float p = -0.02915787324309349f;
-  p = fma(p, t, 0.1440308690071106f);
-  p = fma(p, t, -0.25583893060684204f);
-  p = fma(p, t, 0.15931960940361023f);
-  p = fma(p, t, -0.023212289437651634f);
-  p = fma(p, t, 0.10555247962474823f);
-  p = fma(p, t, 0.11982129514217377f);
-  p = fma(p, t, 0.1398635059595108f);
-  p = fma(p, t, 0.139621302485466f);
-  const float tail = p * t * gauss;
-  *density = 0.3989422804f * gauss;
-  return x < 0.0f ? tail : 1.0f - tail;
+// Φ(-a) for 0 ≤ a ≤ 13, and `gauss` = exp(-a²/2), without branches. In float as codelets/simd_math.hpp has
+// it, for results of 16 bits to 2^-13.
+FN wide tail_f32(wide a, wide* gauss) {
+  const wide square = a * a, lost = fma(a, a, -square);  // what rounding took from the square
+  const wide e = exp_to_f32(-0.5f * square), t = 1.0f / (1.0f + 0.35f * a);
+  *gauss = e - 0.5f * lost * e;
+  wide p = -0.02915787324309349f * t + 0.1440308690071106f;
+  p = p * t - 0.25583893060684204f;
+  p = p * t + 0.15931960940361023f;
+  p = p * t - 0.023212289437651634f;
+  p = p * t + 0.10555247962474823f;
+  p = p * t + 0.11982129514217377f;
+  p = p * t + 0.1398635059595108f;
+  p = p * t + 0.139621302485466f;
+  return p * t * *gauss;
 }
-
-FN float share(float x) {
-  float density;
-  return EXACT ? normal(x, &density) : 1.0f / (1.0f + EXP(-x * (A + B * x * x)));
+FN wide tail_bf16(wide a, wide* gauss) {
+  *gauss = exp2_to_bf16(-0.72134752f, a * a);
+  const wide t = 1.0f / (1.0f + 0.4f * a);
+  wide p = -0.082556168f * t + 0.13860785f;
+  p = p * t + 0.12528109f;
+  p = p * t + 0.15885858f;
+  p = p * t + 0.15976695f;
+  return p * t * *gauss;
 }
+#define tail_f16 tail_bf16
+#define TAIL(T, a, gauss) PASTE(tail, T)(a, gauss)
 
-FN float slope(float x) {
-  float density;
+FN wide gelu_of(wide x) {
   if (EXACT) {
-    const float p = normal(x, &density);
-    return p + x * density;
+    wide gauss;
+    const wide a = at_most(13.0f, magnitude(x));
+    return (x > 0.0f ? x : SPLAT(0.0f)) - a * TAIL(T, a, &gauss);
   }
-  x = fmin(10.0f, fmax(-10.0f, x));  // beyond, p is 0 or 1
-  const float e = EXP(-x * (A + B * x * x)), p = 1.0f / (1.0f + e);
+  return x / (1.0f + EXPW(T, clamped(-x * (A + B * x * x), -87.0f, 87.0f)));
+}
+
+FN wide slope(wide x) {
+  if (EXACT) {
+    wide gauss;
+    const wide tail = TAIL(T, at_most(13.0f, magnitude(x)), &gauss), p = x < 0.0f ? tail : 1.0f - tail;
+    return p + x * (0.3989422804f * gauss);
+  }
+  x = clamped(x, -10.0f, 10.0f);  // beyond, p is 0 or 1
+  const wide e = EXPW(T, -x * (A + B * x * x)), p = 1.0f / (1.0f + e);
   return p + x * p * (e * p) * (A + 3.0f * B * x * x);
 }
 
 KERNEL gelu(GLOBAL const T* x, GLOBAL T* y, long n) {
-  FOR_EACH(i, n) {
-    const float v = LOAD(T, x, i);
-    STORE(T, y, i, v * share(v));
-  }
+  EACH_WIDE(i, n) STOREW(T, y, i, n, gelu_of(LOADW(T, x, i, n)));
 }
 
 KERNEL gelu_backward(GLOBAL const T* x, GLOBAL const T* d_y, GLOBAL T* d_x, long n) {
-  FOR_EACH(i, n) STORE(T, d_x, i, LOAD(T, d_y, i) * slope(LOAD(T, x, i)));
+  EACH_WIDE(i, n) STOREW(T, d_x, i, n, LOADW(T, d_y, i, n) * slope(LOADW(T, x, i, n)));
 }

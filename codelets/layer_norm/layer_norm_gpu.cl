@@ -9,129 +9,137 @@
 #define RSTD(statistics, r) statistics[r]
 #endif
 
-// A group per row; an item has CHAINS times eight columns out of WIDTH times as many, and as many sums, so
-// that none waits for the one before. y holds the columns from first_col on.
-#if WIDTH > 1
-#define ROW_SUM(x) group_sum(sum8(sum_of_chains(x)), part)
-#define ROW_PART() LOCAL float part[WIDTH]
+// A group of ITEM_COUNT items has a row, of which an item takes CHAINS times WIDE columns at a time, for as
+// many sums: so that none waits for the one before.
+#if ITEM_COUNT > 1
+#define ROW_SUM(x) group_sum(sum_of_chains(x), part)
+#define ROW_PART() LOCAL float part[ITEM_COUNT]
 #else
-#define ROW_SUM(x) sum8(sum_of_chains(x))
+#define ROW_SUM(x) sum_of_chains(x)
 #define ROW_PART()
 #endif
-#define EACH_EIGHT(c, cols) for (int c = 8 * ITEM(0); c < (cols); c += 8 * WIDTH)
-#define EACH_CHAIN(c, o, cols)                                                        \
-  for (int begin = 8 * CHAINS * ITEM(0); begin < (cols); begin += 8 * CHAINS * WIDTH) \
-  UNROLL for (int o = 0, c = begin; o < CHAINS; ++o, c += 8)
+#define EACH_OF_ROW(c, cols) for (int c = WIDE * ITEM(0); c < (cols); c += WIDE * ITEM_COUNT)
+#define EACH_CHAIN(c, o, cols)                                                                   \
+  for (int begin = WIDE * CHAINS * ITEM(0); begin < (cols); begin += WIDE * CHAINS * ITEM_COUNT) \
+  UNROLL for (int o = 0, c = begin; o < CHAINS; ++o, c += WIDE)
 
-FN float8 sum_of_chains(const float8* sums) {
-  float8 sum = sums[0];
+FN float sum_of_chains(const wide* sums) {
+  wide sum = sums[0];
   UNROLL for (int o = 1; o < CHAINS; ++o) sum += sums[o];
-  return sum;
+  return sum_wide(sum);
 }
 
-KERNEL GROUP_SIZE(WIDTH, 1)
-    normalise(GLOBAL const T* x, GLOBAL const float* scale, GLOBAL const float* shift,
-              GLOBAL float* statistics, GLOBAL T* y, int cols, int first_col, int y_cols, float eps) {
+// ROWS rows for each group. y holds the columns from first_col on.
+KERNEL GROUP_SIZE(ITEM_COUNT, 1) normalise(GLOBAL const T* x, GLOBAL const float* scale,
+                                           GLOBAL const float* shift, GLOBAL float* statistics, GLOBAL T* y,
+                                           int rows, int cols, int first_col, int y_cols, float eps) {
   ROW_PART();
-  const long r = GROUP(0), row = r * cols, y_row = r * y_cols;
-  float mean = 0.0f;
+  const long first = (long)GROUP(0) * ROWS, end = first + ROWS < rows ? first + ROWS : rows;
+  for (long r = first; r < end; ++r) {
+    const GLOBAL T* row = x + r * cols;
+    float mean = 0.0f;
 #if CENTRED
-  float8 sums[CHAINS];
-  UNROLL for (int o = 0; o < CHAINS; ++o) sums[o] = SPLAT8(0.0f);
-  EACH_CHAIN(c, o, cols) sums[o] += LOAD8_OR(T, x, row + c, cols - c, 0.0f);
-  mean = ROW_SUM(sums) / (float)cols;
+    wide sums[CHAINS];
+    UNROLL for (int o = 0; o < CHAINS; ++o) sums[o] = SPLAT(0.0f);
+    EACH_CHAIN(c, o, cols) sums[o] += LOADW(T, row, c, cols);
+    mean = ROW_SUM(sums) / (float)cols;
 #endif
-  float8 squares[CHAINS];
-  UNROLL for (int o = 0; o < CHAINS; ++o) squares[o] = SPLAT8(0.0f);
-  EACH_CHAIN(c, o, cols) {
-    const float8 v = LOAD8_OR(T, x, row + c, cols - c, mean) - mean;
-    squares[o] += v * v;
-  }
-  const float rstd = 1.0f / sqrt(ROW_SUM(squares) / (float)cols + eps);
-  if (ITEM(0) == 0) {
-    RSTD(statistics, r) = rstd;
+    wide squares[CHAINS];
+    UNROLL for (int o = 0; o < CHAINS; ++o) squares[o] = SPLAT(0.0f);
+    EACH_CHAIN(c, o, cols) {
+      const wide v = LOADW_OR(T, row, c, cols, mean) - mean;
+      squares[o] += v * v;
+    }
+    const float rstd = 1.0f / sqrt(ROW_SUM(squares) / (float)cols + eps);
+    if (ITEM(0) == 0) {
+      RSTD(statistics, r) = rstd;
 #if CENTRED
-    MEAN(statistics, r) = mean;
+      MEAN(statistics, r) = mean;
 #endif
-  }
-  EACH_EIGHT(k, y_cols) {
-    const int c = first_col + k, n = y_cols - k;
-    float8 v = rstd * (LOAD8_OR(T, x, row + c, n, mean) - mean) * LOAD8_OR(f32, scale, c, n, 0.0f);
+    }
+    EACH_OF_ROW(c, y_cols) {
+      wide v =
+          rstd * (LOADW(T, row + first_col, c, y_cols) - mean) * LOADW(f32, scale + first_col, c, y_cols);
 #if SHIFTED
-    v += LOAD8_OR(f32, shift, c, n, 0.0f);
+      v += LOADW(f32, shift + first_col, c, y_cols);
 #endif
-    STORE8_SOME(T, y, y_row + k, n, v);
+      STOREW(T, y + r * y_cols, c, y_cols, v);
+    }
   }
 }
 
-// With g = d_y · scale: d_x = rstd (g - mean(g) - x̂ mean(g x̂)), the columns from first_col on.
-KERNEL GROUP_SIZE(WIDTH, 1)
+// With g = d_y · scale: d_x = rstd (g - mean(g) - x̂ mean(g x̂)), the columns from first_col on, of ROWS rows
+// for each group. SUMMED: to_scale = Σ d_y x̂ and, SHIFTED, to_shift = Σ d_y over these rows, in their order.
+KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     norm_backward(GLOBAL const T* x, GLOBAL const float* scale, GLOBAL const float* statistics,
-                  GLOBAL const T* d_y, GLOBAL T* d_x, int cols, int first_col, int d_x_cols) {
+                  GLOBAL const T* d_y, GLOBAL T* d_x, GLOBAL float* to_scale, GLOBAL float* to_shift,
+                  int rows, int cols, int first_col, int d_x_cols) {
   ROW_PART();
-  const long r = GROUP(0), row = r * cols, d_x_row = r * d_x_cols;
-  const float mean = MEAN(statistics, r), rstd = RSTD(statistics, r);
-  float8 g_sums[CHAINS], dots[CHAINS];
-  UNROLL for (int o = 0; o < CHAINS; ++o) g_sums[o] = dots[o] = SPLAT8(0.0f);
-  EACH_CHAIN(c, o, cols) {
-    const int n = cols - c;
-    const float8 g = LOAD8_OR(T, d_y, row + c, n, 0.0f) * LOAD8_OR(f32, scale, c, n, 0.0f);
-    g_sums[o] += g;
-    dots[o] += g * (rstd * (LOAD8_OR(T, x, row + c, n, mean) - mean));
-  }
-  float g_mean = 0.0f;
+  GLOBAL float* scale_sum = to_scale + (long)GROUP(0) * cols + first_col;
+  GLOBAL float* shift_sum = to_shift + (long)GROUP(0) * cols + first_col;
+  const long first = (long)GROUP(0) * ROWS, end = first + ROWS < rows ? first + ROWS : rows;
+  for (long r = first; r < end; ++r) {
+    const GLOBAL T *row = x + r * cols, *d_row = d_y + r * cols;
+    const float mean = MEAN(statistics, r), rstd = RSTD(statistics, r);
+    wide g_sums[CHAINS], dots[CHAINS];
+    UNROLL for (int o = 0; o < CHAINS; ++o) g_sums[o] = dots[o] = SPLAT(0.0f);
+    EACH_CHAIN(c, o, cols) {
+      const wide g = LOADW(T, d_row, c, cols) * LOADW(f32, scale, c, cols);
+      g_sums[o] += g;
+      dots[o] += g * (rstd * (LOADW(T, row, c, cols) - mean));
+    }
+    float g_mean = 0.0f;
 #if CENTRED
-  g_mean = ROW_SUM(g_sums) / (float)cols;
+    g_mean = ROW_SUM(g_sums) / (float)cols;
 #endif
-  const float dot = ROW_SUM(dots) / (float)cols;
-  EACH_EIGHT(k, d_x_cols) {
-    const int c = first_col + k, n = d_x_cols - k;
-    const float8 hat = rstd * (LOAD8_OR(T, x, row + c, n, mean) - mean);
-    const float8 g = LOAD8_OR(T, d_y, row + c, n, 0.0f) * LOAD8_OR(f32, scale, c, n, 0.0f);
-    STORE8_SOME(T, d_x, d_x_row + k, n, rstd * (g - g_mean - dot * hat));
+    const float dot = ROW_SUM(dots) / (float)cols;
+    EACH_OF_ROW(c, d_x_cols) {
+      const wide hat = rstd * (LOADW(T, row + first_col, c, d_x_cols) - mean);
+      const wide d = LOADW(T, d_row + first_col, c, d_x_cols);
+      const wide g = d * LOADW(f32, scale + first_col, c, d_x_cols);
+      STOREW(T, d_x + r * d_x_cols, c, d_x_cols, rstd * (g - g_mean - dot * hat));
+#if SUMMED
+      const wide before = r == first ? SPLAT(0.0f) : LOADW(f32, scale_sum, c, d_x_cols);
+      STOREW(f32, scale_sum, c, d_x_cols, before + d * hat);
+#if SHIFTED
+      const wide shift_before = r == first ? SPLAT(0.0f) : LOADW(f32, shift_sum, c, d_x_cols);
+      STOREW(f32, shift_sum, c, d_x_cols, shift_before + d);
+#endif
+#endif
+    }
   }
 }
 
-// Over every ROWS rows, one group for COLS columns, of which an item has OCTETS times eight: to_scale = Σ d_y
-// x̂ and, SHIFTED, to_shift = Σ d_y. Strand s sums the rows s, s + STRANDS, …, and the strands meet in a tree.
-KERNEL GROUP_SIZE(COLS / 8 / OCTETS, STRANDS)
+// The same sums over every ROWS rows, on devices whose groups have many items: each for COLS columns, an item
+// for one of them. Strand s sums the rows s, s + STRANDS, …, and the strands meet in a tree.
+KERNEL GROUP_SIZE(COLS, STRANDS)
     norm_sums(GLOBAL const T* x, GLOBAL const float* statistics, GLOBAL const T* d_y, GLOBAL float* to_scale,
               GLOBAL float* to_shift, int rows, int cols) {
   LOCAL float scale_part[STRANDS * COLS], shift_part[STRANDS * COLS];
-  const int strand = ITEM(1), within = ITEM(0) * 8 * OCTETS, first = GROUP(0) * COLS + within;
+  const int strand = ITEM(1), item = strand * COLS + ITEM(0), c = GROUP(0) * COLS + ITEM(0);
   const long chunk = GROUP(1);
-  float8 scale_sums[OCTETS], shift_sums[OCTETS];
-  UNROLL for (int o = 0; o < OCTETS; ++o) scale_sums[o] = shift_sums[o] = SPLAT8(0.0f);
-  for (int k = 0; k < ROWS; k += STRANDS) {
-    const long r = chunk * ROWS + k + strand;
-    if (r >= rows) break;
-    const float mean = MEAN(statistics, r), rstd = RSTD(statistics, r);
-    UNROLL for (int o = 0; o < OCTETS; ++o) {
-      const int c = first + 8 * o;
-      const float8 d = LOAD8_OR(T, d_y, r * cols + c, cols - c, 0.0f);
-      scale_sums[o] += d * (rstd * (LOAD8_OR(T, x, r * cols + c, cols - c, mean) - mean));
-      shift_sums[o] += d;
-    }
+  float scale_sum = 0.0f, shift_sum = 0.0f;
+  for (int k = strand; k < ROWS; k += STRANDS) {
+    const long r = chunk * ROWS + k;
+    if (r >= rows || c >= cols) break;
+    const float d = LOAD(T, d_y, r * cols + c);
+    scale_sum += d * (RSTD(statistics, r) * (LOAD(T, x, r * cols + c) - MEAN(statistics, r)));
+    shift_sum += d;
   }
-  UNROLL for (int o = 0; o < OCTETS; ++o) {
-    store8_local(scale_part + strand * COLS + within + 8 * o, scale_sums[o]);
-    store8_local(shift_part + strand * COLS + within + 8 * o, shift_sums[o]);
-  }
+  scale_part[item] = scale_sum;
+  shift_part[item] = shift_sum;
   BARRIER();
   for (int step = STRANDS / 2; step > 0; step /= 2) {
-    if (strand < step)
-      for (int c = within; c < within + 8 * OCTETS; ++c) {
-        scale_part[strand * COLS + c] += scale_part[(strand + step) * COLS + c];
-        shift_part[strand * COLS + c] += shift_part[(strand + step) * COLS + c];
-      }
+    if (strand < step) {
+      scale_part[item] += scale_part[item + step * COLS];
+      shift_part[item] += shift_part[item + step * COLS];
+    }
     BARRIER();
   }
-  if (strand == 0)
-    for (int o = 0; o < OCTETS; ++o) {
-      const int c = first + 8 * o;
-      STORE8_SOME(f32, to_scale, chunk * cols + c, cols - c, load8_local(scale_part + within + 8 * o));
+  if (strand == 0 && c < cols) {
+    to_scale[chunk * cols + c] = scale_part[item];
 #if SHIFTED
-      STORE8_SOME(f32, to_shift, chunk * cols + c, cols - c, load8_local(shift_part + within + 8 * o));
+    to_shift[chunk * cols + c] = shift_part[item];
 #endif
-    }
+  }
 }

@@ -17,33 +17,22 @@
 
 // For CPUs, in vectors of 16 as only OpenCL has them. A group is one item: it copies blocks of A and B, as
 // floats, to memory that stays in the cache, those of B in panels of NR columns.
-#define V float16
 #define NV (NR / 16)
 
 FN float4 wide4_f32(GLOBAL const f32* p, long i) { return vload4(0, p + i); }
 FN float4 wide4_bf16(GLOBAL const bf16* p, long i) {
   return as_float4(convert_uint4(vload4(0, p + i)) << 16);
 }
-FN float4 wide4_f16(GLOBAL const f16* p, long i) { return vload_half4(0, (GLOBAL const half*)(p + i)); }
-FN V wide_f32(GLOBAL const f32* p, long i) { return vload16(0, p + i); }
-FN V wide_bf16(GLOBAL const bf16* p, long i) { return as_float16(convert_uint16(vload16(0, p + i)) << 16); }
-FN V wide_f16(GLOBAL const f16* p, long i) { return vload_half16(0, (GLOBAL const half*)(p + i)); }
-FN void narrow_f32(GLOBAL f32* p, long i, V x) { vstore16(x, 0, p + i); }
-FN void narrow_bf16(GLOBAL bf16* p, long i, V x) {
-  const uint16 bits = as_uint16(x);
-  const uint16 near = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  vstore16(convert_ushort16(select(near, bits >> 16 | 0x40, x != x)), 0, p + i);
+FN float4 wide4_f16(GLOBAL const f16* p, long i) {
+  return F4(load_f16(p, i), load_f16(p, i + 1), load_f16(p, i + 2), load_f16(p, i + 3));
 }
-FN void narrow_f16(GLOBAL f16* p, long i, V x) { vstore_half16_rte(x, 0, (GLOBAL half*)(p + i)); }
 #define WIDE4(T, p, i) PASTE(wide4, T)(p, i)
-#define WIDE(T, p, i) PASTE(wide, T)(p, i)
-#define NARROW(T, p, i, x) PASTE(narrow, T)(p, i, x)
 
 // to[i] = from[at + i] for i < count, then zeros.
 #define COPY(NAME, T)                                                                       \
   FN void NAME(LOCAL_ARG float* to, GLOBAL const T* from, long at, int count, int filled) { \
     int i = 0;                                                                              \
-    for (; i + 16 <= count; i += 16) vstore16(WIDE(T, from, at + i), 0, to + i);            \
+    for (; i + 16 <= count; i += 16) vstore16(WHOLE(T, from, at + i), 0, to + i);           \
     for (; i < count; ++i) to[i] = LOAD(T, from, at + i);                                   \
     for (; i < filled; ++i) to[i] = 0;                                                      \
   }
@@ -109,16 +98,16 @@ KERNEL GROUP_SIZE(1, 1) matmul_panels(GLOBAL const TA* a, GLOBAL const TB* b, GL
       panels_of_b(panels, b, (long)k0 * ldb + j0, ldb, width, depth);
     for (int j = 0; j < width; j += NR)
       for (int i = 0; i < height; i += MR) {
-        LOCAL_ARG V* sum = (LOCAL_ARG V*)(sums + i * TN + j * MR);
-        LOCAL_ARG const V* columns = (LOCAL_ARG const V*)(panels + j * TK);
-        V x[MR][NV];
+        LOCAL_ARG wide* sum = (LOCAL_ARG wide*)(sums + i * TN + j * MR);
+        LOCAL_ARG const wide* columns = (LOCAL_ARG const wide*)(panels + j * TK);
+        wide x[MR][NV];
         UNROLL
         for (int r = 0; r < MR; ++r) UNROLL
-        for (int v = 0; v < NV; ++v) x[r][v] = k0 > 0 ? sum[r * NV + v] : (V)(0);
+        for (int v = 0; v < NV; ++v) x[r][v] = k0 > 0 ? sum[r * NV + v] : SPLAT(0.0f);
         for (int l = 0; l < depth; ++l) {
           UNROLL
           for (int r = 0; r < MR; ++r) {
-            const V left = (V)(block[A_AT(i + r, l)]);
+            const wide left = SPLAT(block[A_AT(i + r, l)]);
             UNROLL
             for (int v = 0; v < NV; ++v) x[r][v] = left * columns[l * NV + v] + x[r][v];
           }
@@ -128,10 +117,10 @@ KERNEL GROUP_SIZE(1, 1) matmul_panels(GLOBAL const TA* a, GLOBAL const TB* b, GL
           for (int r = 0; r < MR; ++r) UNROLL
           for (int v = 0; v < NV; ++v) {
             const int row = i0 + i + r, col = j0 + j + 16 * v;
-            V y = x[r][v];
+            wide y = x[r][v];
             if (has & HAS_BIAS) y += vload16(0, bias + col);
-            if (has & HAS_D) y += WIDE(TD, d, (long)row * ldd + col);
-            NARROW(TC, c, (long)row * ldc + col, y);
+            if (has & HAS_D) y += WHOLE(TD, d, (long)row * ldd + col);
+            PUT_WHOLE(TC, c, (long)row * ldc + col, y);
           }
           continue;
         }

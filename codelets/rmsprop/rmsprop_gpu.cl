@@ -6,17 +6,17 @@ KERNEL rmsprop(GLOBAL float* param, GLOBAL const float* grad, GLOBAL float* squa
                float new_s, float eps, float decay, float momentum) {
   const int finite = control[1] != 0.0f;
   const float scale = control[0], rate = *lr;
-  FOR_EACH(i, finite ? n : 0) {
-    const float p = param[i], g = grad[i] * scale + decay * p;
-    const float s = old_s * square[i] + new_s * g * g;
-    square[i] = s;
-    float direction = g / (sqrt(s) + eps);
+  EACH_WIDE(i, finite ? n : 0) {
+    const wide p = LOADW(f32, param, i, n), g = LOADW(f32, grad, i, n) * scale + decay * p;
+    const wide s = old_s * LOADW(f32, square, i, n) + new_s * g * g;
+    STOREW(f32, square, i, n, s);
+    wide direction = g / (sqrt(s) + eps);
     if (MOMENTUM) {
-      direction = momentum * velocity[i] + direction;
-      velocity[i] = direction;
+      direction = momentum * LOADW(f32, velocity, i, n) + direction;
+      STOREW(f32, velocity, i, n, direction);
     }
-    const float made = p - rate * direction;
-    param[i] = made;
-    if (SHADOW) STORE(T, shadow, i, made);
+    const wide made = p - rate * direction;
+    STOREW(f32, param, i, n, made);
+    if (SHADOW) STOREW(T, shadow, i, n, made);
   }
 }

@@ -25,25 +25,64 @@ FN float cosine(float x) {
   return (((59.2459564f * z - 85.4437408f) * z + 64.9393234f) * z - 19.7392082f) * z + 1.0f;
 }
 
-// An item turns one pair of every query and key of a row; values are copied.
-KERNEL rope(GLOBAL const T* x, GLOBAL const i32* positions, GLOBAL T* y, long rows, int heads, ulong ratio,
-            int inverse) {
-  FOR_EACH(i, rows * HALF) {
-    const long r = i / HALF;
-    const int pair = (int)(i % HALF);
-    const ulong angle = (ulong)positions[r] * turns_per_position(pair, ratio);
-    const uint quarter = (uint)((angle + (1ul << 61)) >> 62);
-    const float part = (float)(int)((angle - ((ulong)quarter << 62)) >> 32) * 0x1p-32f;
-    const float s0 = sine(part), c0 = cosine(part);
-    const float s1 = quarter & 1 ? c0 : s0, c1 = quarter & 1 ? s0 : c0;
-    const float s = (quarter >> 1 ^ (uint)inverse) & 1 ? -s1 : s1, c = (quarter + 1) >> 1 & 1 ? -c1 : c1;
-    for (int head = 0; head < heads; ++head) {
-      const long at = (r * heads + head) * (2 * HALF) + (ADJACENT ? 2 * pair : pair);
-      const long other = at + (ADJACENT ? 1 : HALF);
-      const float a = LOAD(T, x, at), b = LOAD(T, x, other);
-      const int value = head % UNIT == UNIT - 1;
-      STORE(T, y, at, value ? a : a * c - b * s);
-      STORE(T, y, other, value ? b : b * c + a * s);
+// WIDE pairs of a head.
+#if ADJACENT && defined(ON_CPU)
+FN void load_pairs(GLOBAL const T* head, int pair, wide* a, wide* b) {
+  const wide u = LOADW(T, head, 2 * pair, 2 * HALF), v = LOADW(T, head, 2 * pair + WIDE, 2 * HALF);
+  *a = (wide)(u.even, v.even);
+  *b = (wide)(u.odd, v.odd);
+}
+FN void store_pairs(GLOBAL T* head, int pair, wide a, wide b) {
+  wide u, v;
+  u.even = a.lo;
+  u.odd = b.lo;
+  v.even = a.hi;
+  v.odd = b.hi;
+  STOREW(T, head, 2 * pair, 2 * HALF, u);
+  STOREW(T, head, 2 * pair + WIDE, 2 * HALF, v);
+}
+#else
+#define FIRST(pair) (ADJACENT ? 2 * (pair) : (pair))
+#define SECOND(pair) (ADJACENT ? 2 * (pair) + 1 : HALF + (pair))
+FN void load_pairs(GLOBAL const T* head, int pair, wide* a, wide* b) {
+  *a = LOADW(T, head, FIRST(pair), HALF);
+  *b = LOADW(T, head, SECOND(pair), 2 * HALF);
+}
+FN void store_pairs(GLOBAL T* head, int pair, wide a, wide b) {
+  STOREW(T, head, FIRST(pair), HALF, a);
+  STOREW(T, head, SECOND(pair), 2 * HALF, b);
+}
+#endif
+
+#define MEET() \
+  if (ITEM_COUNT > 1) BARRIER()
+#define STEPS ((HALF + WIDE - 1) / WIDE)
+
+// A group turns the pairs of the queries and keys of ROWS rows; values are copied.
+KERNEL GROUP_SIZE(ITEM_COUNT, 1) rope(GLOBAL const T* x, GLOBAL const i32* positions, GLOBAL T* y, int rows,
+                                      int heads, ulong ratio, int inverse) {
+  LOCAL ulong turns[HALF];
+  LOCAL float sines[STEPS * WIDE], cosines[STEPS * WIDE];
+  for (int pair = ITEM(0); pair < HALF; pair += ITEM_COUNT) turns[pair] = turns_per_position(pair, ratio);
+  for (int k = 0, r = GROUP(0) * ROWS; k < ROWS && r < rows; ++k, ++r) {
+    for (int pair = ITEM(0); pair < HALF; pair += ITEM_COUNT) {
+      const ulong angle = (ulong)positions[r] * turns[pair];
+      const uint quarter = (uint)((angle + (1ul << 61)) >> 62);
+      const float part = (float)(int)((angle - ((ulong)quarter << 62)) >> 32) * 0x1p-32f;
+      const float s0 = sine(part), c0 = cosine(part);
+      const float s1 = quarter & 1 ? c0 : s0, c1 = quarter & 1 ? s0 : c0;
+      sines[pair] = (quarter >> 1 ^ (uint)inverse) & 1 ? -s1 : s1;
+      cosines[pair] = (quarter + 1) >> 1 & 1 ? -c1 : c1;
     }
+    MEET();
+    for (int i = ITEM(0); i < heads * STEPS; i += ITEM_COUNT) {
+      const int head = i / STEPS, pair = i % STEPS * WIDE, value = head % UNIT == UNIT - 1;
+      const long at = ((long)r * heads + head) * (2 * HALF);
+      const wide s = wide_local(sines + pair), c = wide_local(cosines + pair);
+      wide a, b;
+      load_pairs(x + at, pair, &a, &b);
+      store_pairs(y + at, pair, value ? a : a * c - b * s, value ? b : b * c + a * s);
+    }
+    MEET();
   }
 }

@@ -5,16 +5,16 @@ KERNEL sgd(GLOBAL float* param, GLOBAL const float* grad, GLOBAL float* velocity
            GLOBAL const float* control, GLOBAL T* shadow, long n, float decay, float momentum) {
   const int finite = control[1] != 0.0f;
   const float scale = control[0], rate = *lr;
-  FOR_EACH(i, finite ? n : 0) {
-    const float p = param[i], g = grad[i] * scale + decay * p;
-    float direction = g;
+  EACH_WIDE(i, finite ? n : 0) {
+    const wide p = LOADW(f32, param, i, n), g = LOADW(f32, grad, i, n) * scale + decay * p;
+    wide direction = g;
     if (MOMENTUM) {
-      const float b = momentum * velocity[i] + g;
-      velocity[i] = b;
+      const wide b = momentum * LOADW(f32, velocity, i, n) + g;
+      STOREW(f32, velocity, i, n, b);
       direction = NESTEROV ? g + momentum * b : b;
     }
-    const float made = p - rate * direction;
-    param[i] = made;
-    if (SHADOW) STORE(T, shadow, i, made);
+    const wide made = p - rate * direction;
+    STOREW(f32, param, i, n, made);
+    if (SHADOW) STOREW(T, shadow, i, n, made);
   }
 }

@@ -20,8 +20,10 @@ KERNEL GROUP_SIZE(COLS, STRANDS)
   if (strand == 0 && c < cols) sum[c] = overwrite ? part[item] : sum[c] + part[item];
 }
 
-KERNEL accumulate(GLOBAL const float* part, GLOBAL float* sum, long n) { FOR_EACH(i, n) sum[i] += part[i]; }
+KERNEL accumulate(GLOBAL const float* part, GLOBAL float* sum, long n) {
+  EACH_WIDE(i, n) STOREW(f32, sum, i, n, LOADW(f32, sum, i, n) + LOADW(f32, part, i, n));
+}
 
 KERNEL spread_rows(GLOBAL const S* x, GLOBAL T* y, long cols) {
-  FOR_EACH_IN_ROWS(r, c, cols) STORE(T, y, r * cols + c, LOAD(S, x, c));
+  EACH_WIDE_IN_ROWS(r, c, cols) STOREW(T, y + r * cols, c, cols, LOADW(S, x, c, cols));
 }

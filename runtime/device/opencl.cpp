@@ -140,11 +140,7 @@ class OpenclQueue final : public DeviceQueue {
     size_t local[3] = {static_cast<size_t>(grid.items[0]), static_cast<size_t>(grid.items[1]), 1};
     size_t global[3];
     for (size_t d = 0; d < 3; ++d) global[d] = static_cast<size_t>(grid.groups[d]) * local[d];
-    if (in_runs_ && grid.each > 0) {
-      const auto runs = [&](int64_t each) { return static_cast<size_t>((grid.each + each - 1) / each); };
-      local[0] = 1;
-      global[0] = std::max(runs(4096), std::min(runs(64), 4 * static_cast<size_t>(described_.compute_units)));
-    }
+    if (described_.is_cpu) in_runs(grid, local, global);
     if (slowness() > 1 && !busy_since_) busy_since_ = Clock::now();
     const cl_int status =
         clEnqueueNDRangeKernel(queue_, kernel, 3, nullptr, global, local, 0, nullptr, nullptr);
@@ -273,6 +269,17 @@ class OpenclQueue final : public DeviceQueue {
     return written && other.front() == 2 && other.back() == 2;
   }
 
+  // One item has a run of elements, or a row of them: enough to be worth its start, and a few for each core.
+  void in_runs(const Grid& grid, size_t* local, size_t* global) const {
+    if (grid.each == 0 && grid.in_row == 0) return;
+    const auto runs = [&](int64_t each) { return static_cast<size_t>((grid.each + each - 1) / each); };
+    local[0] = 1;
+    global[0] = grid.in_row > 0
+                    ? static_cast<size_t>(grid.groups[0])
+                    : std::max(runs(4096), std::min(runs(64), size_t{4} * described_.compute_units));
+    global[1] = 1;
+  }
+
   cl_kernel compiled(const DeviceKernel& what) {
     if (auto found = kernels_.find(what); found != kernels_.end()) return found->second;
     cl_program program = program_of(what);
@@ -287,7 +294,7 @@ class OpenclQueue final : public DeviceQueue {
   // One per source and options, for all its kernels.
   cl_program program_of(const DeviceKernel& what) {
     const std::string options =
-        std::string("-cl-std=CL1.2") + (in_runs_ ? " -DIN_RUNS" : "") + what.options();
+        std::string("-cl-std=CL1.2") + (described_.is_cpu ? " -DON_CPU" : "") + what.options();
     const std::string name = std::string(what.op) + options;
     if (auto found = programs_.find(name); found != programs_.end()) return found->second;
     const std::string source = device_source(what.op);
@@ -345,8 +352,6 @@ class OpenclQueue final : public DeviceQueue {
   cl_device_id device_;
   cl_command_queue queue_;
   OpenclDevice described_;
-  // PoCL makes vectors of an item's loops; others of a group's items.
-  bool in_runs_ = described_.is_cpu && described_.platform == "Portable Computing Language";
   std::unordered_map<DeviceKernel, cl_kernel, DeviceKernelHash> kernels_;
   std::unordered_map<std::string, cl_program> programs_;
   std::deque<Chunk> scratch_;

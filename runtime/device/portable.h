@@ -132,51 +132,37 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
   p[i + 3] = float_to_half(x.w);
 }
 
-// exp(x) to 2 ulp; below -87 it is that of -87, above 88 infinite. Drivers of CPUs call a function for exp,
-// which keeps them from making vectors of the items.
-#ifdef __OPENCL_VERSION__
-FN float EXP(float x) {
-  const float bounded = fmax(-87.0f, fmin(88.0f, x));
-  const float rounded = fma(bounded, 1.44269504f, 0x1.8p23f), whole = rounded - 0x1.8p23f;
-  const float part = fma(whole, -1.42860677e-6f, fma(whole, -0.693145752f, bounded));
-  float y = fma(1.98756915e-4f, part, 1.39819995e-3f);
-  y = fma(y, part, 8.33345205e-3f);
-  y = fma(y, part, 4.16657962e-2f);
-  y = fma(y, part, 0.166666657f);
-  y = fma(y, part, 0.5f);
-  y = fma(y * part, part, part) + 1.0f;
-  y = as_float(as_uint(y) + (as_uint(rounded) << 23));
-  return x > 88.0f ? INFINITY : x != x ? x : y;
-}
-#else
-#define EXP(x) expf(x)
-#endif
-
 #define PASTE_(a, b) a##_##b
 #define PASTE(a, b) PASTE_(a, b)
 #define LOAD(T, p, i) PASTE(load, T)(p, i)
 #define STORE(T, p, i, x) PASTE(store, T)(p, i, x)
 #define LOAD4(T, p, i) PASTE(load4, T)(p, i)
 #define STORE4(T, p, i, x) PASTE(store4, T)(p, i, x)
-#define LOAD8(T, p, i) PASTE(load8, T)(p, i)  // of any eight neighbours
 
 // Before a loop of constant length.
 #define UNROLL _Pragma("unroll")
 
-// The elements of a launch over for_each(n): one for every item, without a loop, as compilers make vectors of
-// the items of a group; or where they make them of loops, a run of neighbours for every item.
-#ifdef IN_RUNS
-#define FOR_EACH(i, n)                                                                     \
-  for (long end_ = (n), run_ = (end_ + LONG_ITEMS - 1) / LONG_ITEMS, i = LONG_ITEM * run_, \
-            last_ = min(end_, i + run_);                                                   \
-       i < last_; ++i)
+// The elements of a launch over for_each(n): one for every item of a GPU; on a CPU a run of neighbours, as
+// its drivers make vectors of loops at best. EACH_WIDE takes WIDE of them at a time (vectors.h).
+#ifdef ON_CPU
+#define WIDE 16
+#define EACH_BY(step, i, n)                                                                           \
+  for (long end_ = (n), run_ = ((end_ + LONG_ITEMS - 1) / LONG_ITEMS + (step) - 1) / (step) * (step), \
+            i = LONG_ITEM * run_, last_ = min(end_, i + run_);                                        \
+       i < last_; i += (step))
+#define EACH_IN_ROWS_BY(step, r, c, cols) for (long r = GROUP(0), c = 0; c < (cols); c += (step))
 #else
-#define FOR_EACH(i, n) for (long i = LONG_ITEM; i < (n); i = (n))
+#define WIDE 1
+#define EACH_BY(step, i, n) for (long i = LONG_ITEM; i < (n); i = (n))
+#define EACH_IN_ROWS_BY(step, r, c, cols) \
+  for (long r = GROUP(0), c = (long)GROUP(1) * ITEMS(0) + ITEM(0); c < (cols); c = (cols))
 #endif
+#define FOR_EACH(i, n) EACH_BY(1, i, n)
+#define EACH_WIDE(i, n) EACH_BY(WIDE, i, n)
 
 // The same for the elements [r, c] of a launch over for_each_in_rows(rows, cols).
-#define FOR_EACH_IN_ROWS(r, c, cols) \
-  for (long r = GROUP(0), c = (long)GROUP(1) * ITEMS(0) + ITEM(0); c < (cols); c = (cols))
+#define FOR_EACH_IN_ROWS(r, c, cols) EACH_IN_ROWS_BY(1, r, c, cols)
+#define EACH_WIDE_IN_ROWS(r, c, cols) EACH_IN_ROWS_BY(WIDE, r, c, cols)
 
 // x += the same of all items of a group, in the fixed order of a binary tree; `part` is local memory of
 // ITEMS(0) floats (a power of two), free again afterwards. Every item of the group must take part.
@@ -203,153 +189,4 @@ FN float group_max(float x, LOCAL_ARG float* part) {
   const float max = part[0];
   BARRIER();
   return max;
-}
-
-// Eight floats in one vector register of a CPU, and in eight registers of a GPU: for inner loops of products.
-#ifdef __OPENCL_VERSION__
-#define SPLAT8(x) ((float8)(x))
-FN float8 load8_local(LOCAL_ARG const float* p) { return vload8(0, p); }
-FN float8 load8_f32(GLOBAL const f32* p, long i) { return vload8(0, p + i); }
-FN float8 load8_bf16(GLOBAL const bf16* p, long i) {
-  return as_float8(convert_uint8(vload8(0, p + i)) << 16);
-}
-FN float8 load8_f16(GLOBAL const f16* p, long i) { return vload_half8(0, (GLOBAL const half*)(p + i)); }
-FN void store8_local(LOCAL_ARG float* p, float8 x) { vstore8(x, 0, p); }
-FN void store8_f32(GLOBAL f32* p, long i, float8 x) { vstore8(x, 0, p + i); }
-FN void store8_bf16(GLOBAL bf16* p, long i, float8 x) {
-  const uint8 bits = as_uint8(x);
-  const uint8 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
-  vstore8(convert_ushort8(select(rounded, bits >> 16 | 0x40, x != x)), 0, p + i);
-}
-FN void store8_f16(GLOBAL f16* p, long i, float8 x) { vstore_half8_rte(x, 0, (GLOBAL half*)(p + i)); }
-FN void unpack8(float* to, float8 x) { vstore8(x, 0, to); }
-FN float8 pack8(const float* from) { return vload8(0, from); }
-FN float8 lanes8(float first) { return first + (float8)(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f); }
-// x where low ≤ at < high, else `other`.
-FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
-  return select((float8)(other), x, (at >= low) & (at < high));
-}
-// `yes` where the k-th bit is set, else 0.
-FN float8 bits8(uint bits, float yes) {
-  const int8 bit = (int8)((int)bits) & (int8)(1, 2, 4, 8, 16, 32, 64, 128);
-  return select((float8)(0.0f), (float8)(yes), bit != 0);
-}
-// 2^x for x ≤ 0, to 1.5 ulp where it matters and 0 below 2^-100. A NaN stays a NaN.
-FN float8 exp2_negative8(float8 x) {
-  const float8 rounded = x + 0x1.8p23f;  // to an integer, in the lowest bits
-  const float8 part = x - (rounded - 0x1.8p23f);
-  float8 y = 0.0013264728f * part + 0.0096715139f;
-  y = y * part + 0.0555073358f;
-  y = y * part + 0.2402224243f;
-  y = y * part + 0.6931470037f;
-  y = y * part + 1.0f;
-  y = as_float8(as_uint8(y) + (as_uint8(rounded) << 23));
-  return select(y, (float8)(0.0f), x < -100.0f);
-}
-#else
-struct float8 {
-  float v[8];
-};
-#define EACH8(expression)                                            \
-  float8 y;                                                          \
-  _Pragma("unroll") for (int k = 0; k < 8; ++k) y.v[k] = expression; \
-  return y
-FN float8 SPLAT8(float x) { EACH8(x); }
-FN float8 operator+(float8 a, float8 b) { EACH8(a.v[k] + b.v[k]); }
-FN float8 operator-(float8 a, float8 b) { EACH8(a.v[k] - b.v[k]); }
-FN float8 operator-(float8 a, float b) { EACH8(a.v[k] - b); }
-FN float8 operator*(float8 a, float8 b) { EACH8(a.v[k] * b.v[k]); }
-FN float8 operator*(float a, float8 b) { EACH8(a * b.v[k]); }
-FN float8& operator+=(float8& a, float8 b) { return a = a + b; }
-FN float8 load8_local(LOCAL_ARG const float* p) { EACH8(p[k]); }
-FN float8 load8_f32(GLOBAL const f32* p, long i) { EACH8(p[i + k]); }
-FN float8 load8_bf16(GLOBAL const bf16* p, long i) { EACH8(bf16_to_float(p[i + k])); }
-FN float8 load8_f16(GLOBAL const f16* p, long i) { EACH8(half_to_float(p[i + k])); }
-FN void store8_local(LOCAL_ARG float* p, float8 x) {
-  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[k] = x.v[k];
-}
-FN void store8_f32(GLOBAL f32* p, long i, float8 x) {
-  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = x.v[k];
-}
-FN void store8_bf16(GLOBAL bf16* p, long i, float8 x) {
-  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = float_to_bf16(x.v[k]);
-}
-FN void store8_f16(GLOBAL f16* p, long i, float8 x) {
-  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = float_to_half(x.v[k]);
-}
-FN void unpack8(float* to, float8 x) { _Pragma("unroll") for (int k = 0; k < 8; ++k) to[k] = x.v[k]; }
-FN float8 pack8(const float* from) { EACH8(from[k]); }
-FN float8 lanes8(float first) { EACH8(first + k); }
-FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
-  EACH8(at.v[k] >= low.v[k] && at.v[k] < high.v[k] ? x.v[k] : other);
-}
-FN float8 bits8(uint bits, float yes) { EACH8(bits >> k & 1 ? yes : 0.0f); }
-FN float8 exp2_negative8(float8 x) { EACH8(exp2f(x.v[k])); }
-
-#endif
-
-// Of eight neighbours the first n, which may be more than eight: LOAD8_OR(T, p, i, n, other) has `other` for
-// the rest, STORE8_SOME(T, p, i, n, x) leaves it alone.
-#define SOME8(T)                                                           \
-  FN float8 load8_or_##T(GLOBAL const T* p, long i, long n, float other) { \
-    if (n >= 8) return load8_##T(p, i);                                    \
-    float v[8];                                                            \
-    for (int k = 0; k < 8; ++k) v[k] = k < n ? load_##T(p, i + k) : other; \
-    return pack8(v);                                                       \
-  }                                                                        \
-  FN void store8_some_##T(GLOBAL T* p, long i, long n, float8 x) {         \
-    if (n >= 8) {                                                          \
-      store8_##T(p, i, x);                                                 \
-    } else {                                                               \
-      float v[8];                                                          \
-      unpack8(v, x);                                                       \
-      for (int k = 0; k < 8; ++k)                                          \
-        if (k < n) store_##T(p, i + k, v[k]);                              \
-    }                                                                      \
-  }
-SOME8(f32)
-SOME8(bf16)
-SOME8(f16)
-#define LOAD8_OR(T, p, i, n, other) PASTE(load8_or, T)(p, i, n, other)
-#define STORE8_SOME(T, p, i, n, x) PASTE(store8_some, T)(p, i, n, x)
-
-// In the order of a binary tree.
-FN float sum8(float8 x) {
-  float v[8];
-  unpack8(v, x);
-  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
-}
-FN float max8(float8 x) {
-  float v[8];
-  unpack8(v, x);
-  return fmax(fmax(fmax(v[0], v[4]), fmax(v[2], v[6])), fmax(fmax(v[1], v[5]), fmax(v[3], v[7])));
-}
-
-// Philox4x32-10 (Salmon et al., 2011): the words of elements 4 block … 4 block + 3, as codelets/uniform.hpp
-// defines them.
-FN void philox_block(uint seed, uint step, uint stream, ulong block, uint* words) {
-  uint x0 = (uint)block, x1 = (uint)(block >> 32), x2 = stream, x3 = 0, k0 = seed, k1 = step;
-  for (int round = 0; round < 10; ++round) {
-    const uint a_high = MUL_HIGH(x0, 0xD2511F53u), a_low = x0 * 0xD2511F53u;
-    const uint b_high = MUL_HIGH(x2, 0xCD9E8D57u), b_low = x2 * 0xCD9E8D57u;
-    x0 = b_high ^ x1 ^ k0;
-    x1 = b_low;
-    x2 = a_high ^ x3 ^ k1;
-    x3 = a_low;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  words[0] = x0;
-  words[1] = x1;
-  words[2] = x2;
-  words[3] = x3;
-}
-FN float unit_float(uint word) { return (float)(word >> 8) * 0x1p-24f; }  // in [0, 1)
-
-// The uniform of element e.
-FN float philox_uniform(uint seed, uint step, uint stream, ulong e) {
-  uint x[4];
-  philox_block(seed, step, stream, e / 4, x);
-  const uint k = (uint)(e % 4);
-  return unit_float(k == 0 ? x[0] : k == 1 ? x[1] : k == 2 ? x[2] : x[3]);
 }

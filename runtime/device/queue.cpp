@@ -33,7 +33,7 @@ Grid for_each(int64_t n) {
 
 Grid for_each_in_rows(int64_t rows, int64_t cols) {
   constexpr int items = 128;
-  return {.groups = {rows, (cols + items - 1) / items, 1}, .items = {items, 1}};
+  return {.groups = {rows, (cols + items - 1) / items, 1}, .items = {items, 1}, .in_row = cols};
 }
 
 std::string fault_text(std::string what, int row, int value) {

@@ -63,7 +63,8 @@ struct DeviceKernelHash {
 struct Grid {
   std::array<int64_t, 3> groups{1, 1, 1};
   std::array<int, 2> items{64, 1};
-  int64_t each = 0;  // of items, where groups of any size do
+  // Where groups of any size do, elements in all, or in each row: then an item of a CPU has many of them.
+  int64_t each = 0, in_row = 0;
 };
 
 // An item for each of n elements, for kernels written with FOR_EACH; of rows × cols, with FOR_EACH_IN_ROWS.

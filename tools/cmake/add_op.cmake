@@ -57,6 +57,7 @@ const std::vector<OpEntry>& op_table() {
 
   get_property(gpu_ops GLOBAL PROPERTY tessera_gpu_ops)
   tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/portable.h portable)
+  tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/vectors.h vectors)
   set(rows "")
   foreach(op ${gpu_ops})
     string(APPEND rows "      {\"${op}\",\n#include \"${op}_gpu.inc\"\n      },\n")
@@ -67,9 +68,10 @@ const std::vector<OpEntry>& op_table() {
 
 namespace tessera {
 
-extern const std::string_view portable_head;
-const std::string_view portable_head =
+extern const std::string_view device_head;
+const std::string_view device_head =
 #include \"portable.inc\"
+#include \"vectors.inc\"
     ;
 
 const std::vector<DeviceSource>& device_sources() {

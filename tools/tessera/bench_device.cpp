@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -42,7 +43,8 @@ constexpr auto help = R"(Examples:
 The matmul sizes are searched for first. CLBlast's sgemm runs with the parameters that it comes with. On CUDA
 the product is cuBLASLt's, and there is nothing beside it; times hold a launch and its end. Bytes are
 those that an op must read and write, and its share is of the rate at which the device copies a buffer as large
-as the op's largest tensor.
+as the ops' largest tensor: the median of copies made between the ops. PoCL's threads keep a core each, unless
+POCL_AFFINITY=0.
 
 JSON lines:
   {"what":"device","name":…,"driver":…,"copy_gb_per_s":…}
@@ -117,7 +119,7 @@ MatmulReport measure_matmul(DeviceQueue& queue, DType dtype, int64_t n, int repe
 struct OpReport {
   std::string op, kernel;
   DType dtype;
-  double bytes_per_s, share;
+  double bytes_per_s;
 };
 
 // A graph of one op on large tensors.
@@ -209,7 +211,7 @@ std::vector<std::byte> halves(const TensorType& type) {
 }
 
 // Each kernel of the op that moves as much as a matrix: what only gathers sums of rows is left out.
-std::vector<OpReport> measure_op(Session& session, const OpCase& one, OpGraph op, double copy, int repeats) {
+std::vector<OpReport> measure_op(Session& session, const OpCase& one, OpGraph op, int repeats) {
   one.build(op);
   Executor executor(session, make_plan(op.graph, {}), {.record = true, .strict_devices = true});
   std::vector<std::vector<std::byte>> memory;
@@ -232,60 +234,77 @@ std::vector<OpReport> measure_op(Session& session, const OpCase& one, OpGraph op
         executor.plan().tasks[static_cast<size_t>(where.first)].stages[static_cast<size_t>(where.second)];
     const auto bytes = static_cast<double>(bytes_of(executor.plan(), stage));
     if (bytes < static_cast<double>(op.rows * cols) || stage.kernel->name.starts_with("matmul")) continue;
-    const double rate = bytes / median(seconds);
-    reports.push_back({one.op, std::string(stage.kernel->name), op.dtype, rate, rate / copy});
+    reports.push_back({one.op, std::string(stage.kernel->name), op.dtype, bytes / median(seconds)});
   }
   return reports;
 }
 
+std::vector<MatmulReport> measure_matmuls(DeviceQueue& queue, const Target& target, int repeats) {
+  std::vector<MatmulReport> reports;
+  for (DType dtype : {DType::f32, DType::bf16}) {
+    if (queue.api() == DeviceApi::opencl) tune_matmul(queue, dtype, {});
+    for (int64_t n : target.matmul_sizes) reports.push_back(measure_matmul(queue, dtype, n, repeats));
+  }
+  return reports;
+}
+
+void print(const MatmulReport& r, Table& table, bool json) {
+  const double ratio = r.clblast_gflops > 0 ? r.gflops / r.clblast_gflops : 0;
+  if (json)
+    print_line(Json{{"what", "matmul"},
+                    {"dtype", name_of(r.dtype)},
+                    {"n", r.n},
+                    {"gflops", rounded(r.gflops, 4)},
+                    {"clblast_gflops", rounded(r.clblast_gflops, 4)},
+                    {"ratio", rounded(ratio, 3)}});
+  table.row({std::string(name_of(r.dtype)), std::to_string(r.n), fmt::format("{:.1f}", r.gflops),
+             ratio > 0 ? fmt::format("{:.1f}", r.clblast_gflops) : "",
+             ratio > 0 ? fmt::format("{:.1f}", ratio) : ""});
+}
+
+void print(const OpReport& r, double copy, Table& table, bool json) {
+  const double share = r.bytes_per_s / copy;
+  if (json)
+    print_line(Json{{"what", "op"},
+                    {"op", r.op},
+                    {"kernel", r.kernel},
+                    {"dtype", name_of(r.dtype)},
+                    {"gb_per_s", rounded(r.bytes_per_s * 1e-9, 4)},
+                    {"share", rounded(share, 3)}});
+  table.row({r.op, r.kernel, std::string(name_of(r.dtype)), fmt::format("{:.1f}", r.bytes_per_s * 1e-9),
+             fmt::format("{:.0f} %", 100 * share)});
+}
+
 void run(const Options& options) {
+  setenv("POCL_AFFINITY", "1", 0);  // else two of its threads may share a core for a whole measurement
   const Target target = target_of(options);
   DeviceQueue& queue = *target.queue;
-  const double copy = copy_bandwidth(queue, target.rows * cols * 4, options.repeats);
+  const std::vector<MatmulReport> matmuls = measure_matmuls(queue, target, options.repeats);
+  std::vector<OpReport> ops;
+  std::vector<double> copies;
+  Session session(target.engine);
+  for (const OpCase& one : op_cases())
+    for (DType dtype : {DType::f32, DType::bf16}) {
+      if (one.op == "adamw" && dtype != DType::f32) continue;
+      copies.push_back(copy_bandwidth(queue, target.rows * cols * 4, options.repeats));
+      for (OpReport& r : measure_op(session, one, OpGraph(dtype, target.rows), options.repeats))
+        ops.push_back(std::move(r));
+    }
+  const double copy = median(copies);
+
   if (options.json)
     print_line(Json{{"what", "device"},
                     {"name", target.name},
                     {"driver", target.driver},
                     {"copy_gb_per_s", rounded(copy * 1e-9, 4)}});
-  Table matmuls({"matmul", "n", "GF/s", "CLBlast GF/s", "ratio"});
-  for (DType dtype : {DType::f32, DType::bf16}) {
-    if (queue.api() == DeviceApi::opencl) tune_matmul(queue, dtype, {});
-    for (int64_t n : target.matmul_sizes) {
-      const MatmulReport r = measure_matmul(queue, dtype, n, options.repeats);
-      const double ratio = r.clblast_gflops > 0 ? r.gflops / r.clblast_gflops : 0;
-      if (options.json)
-        print_line(Json{{"what", "matmul"},
-                        {"dtype", name_of(dtype)},
-                        {"n", n},
-                        {"gflops", rounded(r.gflops, 4)},
-                        {"clblast_gflops", rounded(r.clblast_gflops, 4)},
-                        {"ratio", rounded(ratio, 3)}});
-      matmuls.row({std::string(name_of(dtype)), std::to_string(n), fmt::format("{:.1f}", r.gflops),
-                   ratio > 0 ? fmt::format("{:.1f}", r.clblast_gflops) : "",
-                   ratio > 0 ? fmt::format("{:.1f}", ratio) : ""});
-    }
-  }
-  Table ops({"op", "kernel", "dtype", "GB/s", "of copying"});
-  Session session(target.engine);
-  for (const OpCase& one : op_cases())
-    for (DType dtype : {DType::f32, DType::bf16}) {
-      if (one.op == "adamw" && dtype != DType::f32) continue;
-      for (const OpReport& r : measure_op(session, one, OpGraph(dtype, target.rows), copy, options.repeats)) {
-        if (options.json)
-          print_line(Json{{"what", "op"},
-                          {"op", r.op},
-                          {"kernel", r.kernel},
-                          {"dtype", name_of(r.dtype)},
-                          {"gb_per_s", rounded(r.bytes_per_s * 1e-9, 4)},
-                          {"share", rounded(r.share, 3)}});
-        ops.row({r.op, r.kernel, std::string(name_of(r.dtype)), fmt::format("{:.1f}", r.bytes_per_s * 1e-9),
-                 fmt::format("{:.0f} %", 100 * r.share)});
-      }
-    }
+  Table matmul_table({"matmul", "n", "GF/s", "CLBlast GF/s", "ratio"});
+  for (const MatmulReport& r : matmuls) print(r, matmul_table, options.json);
+  Table op_table({"op", "kernel", "dtype", "GB/s", "of copying"});
+  for (const OpReport& r : ops) print(r, copy, op_table, options.json);
   if (options.json) return;
   print_line(fmt::format("{}: copies at {:.1f} GB/s, reading and writing", target.name, copy * 1e-9));
-  matmuls.print();
-  ops.print();
+  matmul_table.print();
+  op_table.print();
 }
 
 }  // namespace

@@ -1,0 +1,324 @@
+// Vectors of neighbours, and random numbers: the second part of every device source's head.
+// SPDX-License-Identifier: Apache-2.0
+//
+// Elementwise kernels are written on `wide`: sixteen floats on CPUs, one on GPUs, whose items are the lanes.
+// LOADW(T, p, i, n) and STOREW(T, p, i, n, x) move the WIDE neighbours from element i on, of which those from
+// n on are not there: what LOADW_OR has `other` for.
+
+#ifdef __OPENCL_VERSION__
+// At any address: some drivers make vstore of many stores, and others take halves to be aligned.
+typedef ushort8 __attribute__((aligned(2))) ushort8_at;
+typedef ushort16 __attribute__((aligned(2))) ushort16_at;
+#endif
+
+#ifdef ON_CPU
+
+typedef float16 wide;
+typedef uint16 wide_bits;
+#define SPLAT(x) ((float16)(x))
+#define AS_BITS(x) as_uint16(x)
+#define AS_WIDE(x) as_float16(x)
+
+FN wide whole_f32(GLOBAL const f32* p) { return vload16(0, p); }
+FN wide whole_bf16(GLOBAL const bf16* p) { return as_float16(convert_uint16(vload16(0, p)) << 16); }
+FN wide whole_f16(GLOBAL const f16* p) {
+  const ushort16 bits = *(GLOBAL const ushort16_at*)p;
+  return vload_half16(0, (const half*)&bits);
+}
+FN void put_whole_f32(GLOBAL f32* p, wide x) { vstore16(x, 0, p); }
+FN void put_whole_bf16(GLOBAL bf16* p, wide x) {
+  const uint16 bits = as_uint16(x), rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  *(GLOBAL ushort16_at*)p = convert_ushort16(x != x ? bits >> 16 | 0x40 : rounded);
+}
+FN void put_whole_f16(GLOBAL f16* p, wide x) {
+  ushort16 bits;
+  vstore_half16_rte(x, 0, (half*)&bits);
+  *(GLOBAL ushort16_at*)p = bits;
+}
+#define WHOLE(T, p, i) PASTE(whole, T)((p) + (i))  // all WIDE of them
+#define PUT_WHOLE(T, p, i, x) PASTE(put_whole, T)((p) + (i), x)
+#define WIDE_OF(T)                                                                \
+  FN wide load_wide_##T(GLOBAL const T* p, long i, long n, float other) {         \
+    if (n - i >= WIDE) return whole_##T(p + i);                                   \
+    float v[WIDE];                                                                \
+    for (int k = 0; k < WIDE; ++k) v[k] = i + k < n ? load_##T(p, i + k) : other; \
+    return vload16(0, v);                                                         \
+  }                                                                               \
+  FN void store_wide_##T(GLOBAL T* p, long i, long n, wide x) {                   \
+    if (n - i >= WIDE) {                                                          \
+      put_whole_##T(p + i, x);                                                    \
+    } else {                                                                      \
+      float v[WIDE];                                                              \
+      vstore16(x, 0, v);                                                          \
+      for (int k = 0; k < WIDE; ++k)                                              \
+        if (i + k < n) store_##T(p, i + k, v[k]);                                 \
+    }                                                                             \
+  }
+FN wide wide_local(LOCAL_ARG const float* p) { return vload16(0, p); }
+FN wide_bits wide_words(LOCAL_ARG const uint* p) { return vload16(0, p); }
+WIDE_OF(f32)
+WIDE_OF(bf16)
+WIDE_OF(f16)
+#define LOADW_OR(T, p, i, n, other) PASTE(load_wide, T)(p, i, n, other)
+#define STOREW(T, p, i, n, x) PASTE(store_wide, T)(p, i, n, x)
+
+#else
+
+typedef float wide;
+typedef uint wide_bits;
+#define SPLAT(x) (x)
+#define AS_BITS(x) FLOAT_TO_BITS(x)
+#define AS_WIDE(x) BITS_TO_FLOAT(x)
+FN wide wide_local(LOCAL_ARG const float* p) { return *p; }
+FN wide_bits wide_words(LOCAL_ARG const uint* p) { return *p; }
+#define LOADW_OR(T, p, i, n, other) LOAD(T, p, i)
+#define STOREW(T, p, i, n, x) STORE(T, p, i, x)
+
+#endif
+#define LOADW(T, p, i, n) LOADW_OR(T, p, i, n, 0.0f)
+
+// All of these keep a NaN.
+FN wide magnitude(wide x) { return AS_WIDE(AS_BITS(x) & 0x7fffffff); }
+FN wide at_most(float high, wide x) { return x > high ? SPLAT(high) : x; }
+FN wide clamped(wide x, float low, float high) {
+  x = at_most(high, x);
+  return x < low ? SPLAT(low) : x;
+}
+
+// exp(x) for -87 ≤ x ≤ 88, and a NaN for one: to 2 ulp of float, or to 2^-17 where it is stored in 16 bits.
+// On CPUs without calls, which some drivers make for exp.
+#ifdef __OPENCL_VERSION__
+FN wide exp_to_f32(wide x) {
+  const wide rounded = x * 1.44269504f + 0x1.8p23f, whole = rounded - 0x1.8p23f;
+  const wide part = fma(whole, SPLAT(-1.42860677e-6f), fma(whole, SPLAT(-0.693145752f), x));
+  wide y = 1.98756915e-4f * part + 1.39819995e-3f;
+  y = y * part + 8.33345205e-3f;
+  y = y * part + 4.16657962e-2f;
+  y = y * part + 0.166666657f;
+  y = y * part + 0.5f;
+  y = y * part * part + part + 1.0f;
+  return AS_WIDE(AS_BITS(y) + (AS_BITS(rounded) << 23));
+}
+FN wide exp2_to_bf16(float factor, wide x) {  // of factor · x
+  const wide rounded = factor * x + 0x1.8p23f, part = factor * x - (rounded - 0x1.8p23f);
+  wide y = 0.00958272f * part + 0.05590785f;
+  y = y * part + 0.24024109f;
+  y = y * part + 0.69312407f;
+  y = y * part + 1.0f;
+  return AS_WIDE(AS_BITS(y) + (AS_BITS(rounded) << 23));
+}
+FN wide exp_to_bf16(wide x) { return exp2_to_bf16(1.44269504f, x); }
+#else
+FN wide exp_to_f32(wide x) { return expf(x); }
+FN wide exp_to_bf16(wide x) { return __expf(x); }
+FN wide exp2_to_bf16(float factor, wide x) { return exp2f(factor * x); }
+#endif
+#define exp_to_f16 exp_to_bf16
+#define EXPW(T, x) PASTE(exp_to, T)(x)
+
+// The maximum and, in the order of a binary tree, the sum of what is in x; 1 at the k-th of the WIDE, where
+// there is one, and 0 elsewhere.
+#ifdef ON_CPU
+FN float max_wide(wide x) {
+  const float8 a = fmax(x.lo, x.hi);
+  const float4 b = fmax(a.lo, a.hi);
+  const float2 c = fmax(b.lo, b.hi);
+  return fmax(c.x, c.y);
+}
+FN wide one_at(long k) {
+  const int16 lanes = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return lanes == (int)(k < 0 || k >= WIDE ? WIDE : k) ? SPLAT(1.0f) : SPLAT(0.0f);
+}
+FN float sum_wide(wide x) {
+  const float8 a = x.lo + x.hi;
+  const float4 b = a.lo + a.hi;
+  const float2 c = b.lo + b.hi;
+  return c.x + c.y;
+}
+#else
+FN float max_wide(wide x) { return x; }
+FN wide one_at(long k) { return k == 0 ? 1.0f : 0.0f; }
+FN float sum_wide(wide x) { return x; }
+#endif
+
+// Eight floats in one vector register of a CPU, and in eight registers of a GPU: for inner loops of products.
+#ifdef __OPENCL_VERSION__
+#define SPLAT8(x) ((float8)(x))
+FN float8 load8_local(LOCAL_ARG const float* p) { return vload8(0, p); }
+FN float8 load8_f32(GLOBAL const f32* p, long i) { return vload8(0, p + i); }
+FN float8 load8_bf16(GLOBAL const bf16* p, long i) {
+  return as_float8(convert_uint8(vload8(0, p + i)) << 16);
+}
+FN float8 load8_f16(GLOBAL const f16* p, long i) {
+  const ushort8 bits = *(GLOBAL const ushort8_at*)(p + i);
+  return vload_half8(0, (const half*)&bits);
+}
+FN void store8_local(LOCAL_ARG float* p, float8 x) { vstore8(x, 0, p); }
+FN void store8_f32(GLOBAL f32* p, long i, float8 x) { vstore8(x, 0, p + i); }
+FN void store8_bf16(GLOBAL bf16* p, long i, float8 x) {
+  const uint8 bits = as_uint8(x);
+  const uint8 rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+  *(GLOBAL ushort8_at*)(p + i) = convert_ushort8(x != x ? bits >> 16 | 0x40 : rounded);
+}
+FN void store8_f16(GLOBAL f16* p, long i, float8 x) {
+  ushort8 bits;
+  vstore_half8_rte(x, 0, (half*)&bits);
+  *(GLOBAL ushort8_at*)(p + i) = bits;
+}
+FN void unpack8(float* to, float8 x) { vstore8(x, 0, to); }
+FN float8 pack8(const float* from) { return vload8(0, from); }
+FN float8 lanes8(float first) { return first + (float8)(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f); }
+// x where low ≤ at < high, else `other`.
+FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
+  return select((float8)(other), x, (at >= low) & (at < high));
+}
+// `yes` where the k-th bit is set, else 0.
+FN float8 bits8(uint bits, float yes) {
+  const int8 bit = (int8)((int)bits) & (int8)(1, 2, 4, 8, 16, 32, 64, 128);
+  return select((float8)(0.0f), (float8)(yes), bit != 0);
+}
+// 2^x for x ≤ 0, to 1.5 ulp where it matters and 0 below 2^-100. A NaN stays a NaN.
+FN float8 exp2_negative8(float8 x) {
+  const float8 rounded = x + 0x1.8p23f;  // to an integer, in the lowest bits
+  const float8 part = x - (rounded - 0x1.8p23f);
+  float8 y = 0.0013264728f * part + 0.0096715139f;
+  y = y * part + 0.0555073358f;
+  y = y * part + 0.2402224243f;
+  y = y * part + 0.6931470037f;
+  y = y * part + 1.0f;
+  y = as_float8(as_uint8(y) + (as_uint8(rounded) << 23));
+  return select(y, (float8)(0.0f), x < -100.0f);
+}
+#else
+struct float8 {
+  float v[8];
+};
+#define EACH8(expression)                                            \
+  float8 y;                                                          \
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) y.v[k] = expression; \
+  return y
+FN float8 SPLAT8(float x) { EACH8(x); }
+FN float8 operator+(float8 a, float8 b) { EACH8(a.v[k] + b.v[k]); }
+FN float8 operator-(float8 a, float8 b) { EACH8(a.v[k] - b.v[k]); }
+FN float8 operator-(float8 a, float b) { EACH8(a.v[k] - b); }
+FN float8 operator*(float8 a, float8 b) { EACH8(a.v[k] * b.v[k]); }
+FN float8 operator*(float a, float8 b) { EACH8(a * b.v[k]); }
+FN float8& operator+=(float8& a, float8 b) { return a = a + b; }
+FN float8 load8_local(LOCAL_ARG const float* p) { EACH8(p[k]); }
+FN float8 load8_f32(GLOBAL const f32* p, long i) { EACH8(p[i + k]); }
+FN float8 load8_bf16(GLOBAL const bf16* p, long i) { EACH8(bf16_to_float(p[i + k])); }
+FN float8 load8_f16(GLOBAL const f16* p, long i) { EACH8(half_to_float(p[i + k])); }
+FN void store8_local(LOCAL_ARG float* p, float8 x) {
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[k] = x.v[k];
+}
+FN void store8_f32(GLOBAL f32* p, long i, float8 x) {
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = x.v[k];
+}
+FN void store8_bf16(GLOBAL bf16* p, long i, float8 x) {
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = float_to_bf16(x.v[k]);
+}
+FN void store8_f16(GLOBAL f16* p, long i, float8 x) {
+  _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = float_to_half(x.v[k]);
+}
+FN void unpack8(float* to, float8 x) { _Pragma("unroll") for (int k = 0; k < 8; ++k) to[k] = x.v[k]; }
+FN float8 pack8(const float* from) { EACH8(from[k]); }
+FN float8 lanes8(float first) { EACH8(first + k); }
+FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
+  EACH8(at.v[k] >= low.v[k] && at.v[k] < high.v[k] ? x.v[k] : other);
+}
+FN float8 bits8(uint bits, float yes) { EACH8(bits >> k & 1 ? yes : 0.0f); }
+FN float8 exp2_negative8(float8 x) { EACH8(exp2f(x.v[k])); }
+
+#endif
+
+// Of eight neighbours the first n, which may be more than eight: LOAD8_OR(T, p, i, n, other) has `other` for
+// the rest, STORE8_SOME(T, p, i, n, x) leaves it alone.
+#define SOME8(T)                                                           \
+  FN float8 load8_or_##T(GLOBAL const T* p, long i, long n, float other) { \
+    if (n >= 8) return load8_##T(p, i);                                    \
+    float v[8];                                                            \
+    for (int k = 0; k < 8; ++k) v[k] = k < n ? load_##T(p, i + k) : other; \
+    return pack8(v);                                                       \
+  }                                                                        \
+  FN void store8_some_##T(GLOBAL T* p, long i, long n, float8 x) {         \
+    if (n >= 8) {                                                          \
+      store8_##T(p, i, x);                                                 \
+    } else {                                                               \
+      float v[8];                                                          \
+      unpack8(v, x);                                                       \
+      for (int k = 0; k < 8; ++k)                                          \
+        if (k < n) store_##T(p, i + k, v[k]);                              \
+    }                                                                      \
+  }
+#define LOAD8(T, p, i) PASTE(load8, T)(p, i)  // of any eight neighbours
+SOME8(f32)
+SOME8(bf16)
+SOME8(f16)
+#define LOAD8_OR(T, p, i, n, other) PASTE(load8_or, T)(p, i, n, other)
+#define STORE8_SOME(T, p, i, n, x) PASTE(store8_some, T)(p, i, n, x)
+
+// In the order of a binary tree.
+FN float sum8(float8 x) {
+  float v[8];
+  unpack8(v, x);
+  return ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]));
+}
+FN float max8(float8 x) {
+  float v[8];
+  unpack8(v, x);
+  return fmax(fmax(fmax(v[0], v[4]), fmax(v[2], v[6])), fmax(fmax(v[1], v[5]), fmax(v[3], v[7])));
+}
+
+// Philox4x32-10 (Salmon et al., 2011): the words of elements 4 block … 4 block + 3, as codelets/uniform.hpp
+// defines them.
+FN void philox_block(uint seed, uint step, uint stream, ulong block, uint* words) {
+  uint x0 = (uint)block, x1 = (uint)(block >> 32), x2 = stream, x3 = 0, k0 = seed, k1 = step;
+  for (int round = 0; round < 10; ++round) {
+    const uint a_high = MUL_HIGH(x0, 0xD2511F53u), a_low = x0 * 0xD2511F53u;
+    const uint b_high = MUL_HIGH(x2, 0xCD9E8D57u), b_low = x2 * 0xCD9E8D57u;
+    x0 = b_high ^ x1 ^ k0;
+    x1 = b_low;
+    x2 = a_high ^ x3 ^ k1;
+    x3 = a_low;
+    k0 += 0x9E3779B9u;
+    k1 += 0xBB67AE85u;
+  }
+  words[0] = x0;
+  words[1] = x1;
+  words[2] = x2;
+  words[3] = x3;
+}
+FN float unit_float(uint word) { return (float)(word >> 8) * 0x1p-24f; }  // in [0, 1)
+
+// The words of AT_ONCE blocks, with the keys of all rounds.
+#define ROUND_KEYS 20
+FN void philox_keys(uint seed, uint step, LOCAL_ARG ulong* keys) {
+  for (int k = 0; k < ROUND_KEYS; k += 2) {
+    keys[k] = seed + k / 2 * 0x9E3779B9u;
+    keys[k + 1] = step + k / 2 * 0xBB67AE85u;
+  }
+}
+#ifdef ON_CPU
+#define AT_ONCE 8
+FN void philox_blocks(LOCAL_ARG const ulong* keys, uint stream, ulong block, LOCAL_ARG uint* words) {
+  const ulong8 low = (ulong8)(0xffffffff), blocks = block + (ulong8)(0, 1, 2, 3, 4, 5, 6, 7);
+  ulong8 x0 = blocks, x1 = blocks >> 32, x2 = (ulong8)(stream), x3 = (ulong8)(0);  // in the lower halves
+  UNROLL for (int k = 0; k < ROUND_KEYS; k += 2) {
+    const ulong8 a = (x0 & low) * 0xD2511F53ul, b = (x2 & low) * 0xCD9E8D57ul;
+    x0 = b >> 32 ^ x1 ^ keys[k];
+    x1 = b;
+    x2 = a >> 32 ^ x3 ^ keys[k + 1];
+    x3 = a;
+  }
+  const ulong8 u = (x0 & low) | x1 << 32, v = (x2 & low) | x3 << 32;
+  vstore16(as_uint16((ulong8)(u.s0, v.s0, u.s1, v.s1, u.s2, v.s2, u.s3, v.s3)), 0, words);
+  vstore16(as_uint16((ulong8)(u.s4, v.s4, u.s5, v.s5, u.s6, v.s6, u.s7, v.s7)), 1, words);
+}
+#else
+#define AT_ONCE 1
+FN void philox_blocks(LOCAL_ARG const ulong* keys, uint stream, ulong block, LOCAL_ARG uint* words) {
+  uint x[4];
+  philox_block((uint)keys[0], (uint)keys[1], stream, block, x);
+  UNROLL for (int k = 0; k < 4; ++k) words[k] = x[k];
+}
+#endif
