@@ -1,8 +1,8 @@
 // gelu on devices; EXACT: by the error function, else by tanh.
 // SPDX-License-Identifier: Apache-2.0
 
-// y = x p(x), y' = p + x p'. In the tanh form p = sigmoid(x (a + b x²)); in the exact one p = Φ(x), the normal
-// distribution.
+// y = x p(x), y' = p + x p'. In the tanh form p = sigmoid(x (a + b x²)); in the exact one p = Φ(x), the
+// normal distribution.
 #define A 1.5957691216f
 #define B 0.0713548163f
 
