@@ -58,7 +58,7 @@ struct Options {
   bool json = false;
 };
 
-// What is measured, and how large: a GPU's kernels must outlast their launches.
+// What is measured, and how large: well beyond caches, and a GPU's kernels must outlast their launches.
 struct Target {
   std::string name, driver;
   std::unique_ptr<DeviceQueue> queue;
@@ -78,7 +78,7 @@ Target target_of(const Options& options) {
   auto queue = make_opencl_queue(options.opencl);
   const OpenclDevice& device = opencl_devices()[static_cast<size_t>(options.opencl)];
   return {device.name + " (" + device.platform + ")",       device.driver, std::move(queue),
-          {.engine = "device", .opencl = {options.opencl}}, 4096,          {512, 1024}};
+          {.engine = "device", .opencl = {options.opencl}}, 32768,         {512, 1024}};
 }
 
 double copy_bandwidth(DeviceQueue& queue, int64_t bytes, int repeats) {
