@@ -8,6 +8,8 @@
 #define HWY_TARGET_INCLUDE "codelets/matmul/few_rows.cpp"
 #include <hwy/foreach_target.h>
 
+#include <hwy/cache_control.h>
+
 #include <algorithm>
 
 #include "codelets/matmul/gemm.hpp"
@@ -16,82 +18,112 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 
+// y[r, c] += Σ_l x[r, l] b[l, c] over eight rows l of b, for every r < rows. Here x has the eight values of a
+// row together, one row's after the other's.
+template <class T>
+HWY_INLINE void add_eight_rows(int64_t rows, int64_t cols, const float* x, const T* b, int64_t ldb, float* y,
+                               int64_t ldy) {
+  each_vector(cols, [&](int64_t j, auto part) {
+    const T* at = b + j;
+    const Vec b0 = load(at, part), b1 = load(at + ldb, part), b2 = load(at + 2 * ldb, part),
+              b3 = load(at + 3 * ldb, part), b4 = load(at + 4 * ldb, part), b5 = load(at + 5 * ldb, part),
+              b6 = load(at + 6 * ldb, part), b7 = load(at + 7 * ldb, part);
+    for (int row = 8; row < 16; ++row) hwy::Prefetch(at + row * ldb);
+    for (int64_t r = 0; r < rows; ++r) {
+      const float* by = x + 8 * r;
+      float* sums = y + r * ldy + j;
+      Vec even = hn::MulAdd(set(by[0]), b0, load(sums, part));
+      Vec odd = hn::Mul(set(by[1]), b1);
+      even = hn::MulAdd(set(by[2]), b2, even);
+      odd = hn::MulAdd(set(by[3]), b3, odd);
+      even = hn::MulAdd(set(by[4]), b4, even);
+      odd = hn::MulAdd(set(by[5]), b5, odd);
+      even = hn::MulAdd(set(by[6]), b6, even);
+      odd = hn::MulAdd(set(by[7]), b7, odd);
+      store(hn::Add(even, odd), sums, part);
+    }
+  });
+}
+
 // y[m, n] += x[m, k] b[k, n]: eight rows of b at a time pass through all rows of x, each read from one end to
-// the other; what is summed stays in the first cache.
+// the other. What is summed stays in the first cache, in a buffer whose rows do not lie a power of two apart,
+// as they would share their places there.
 template <class T>
 void add_rows(const Gemm& g, const float* x, const T* b, float* y) {
-  const int64_t columns = std::min<int64_t>(4096, std::max<int64_t>(256, 6144 / g.m / 64 * 64)), ld = g.ldb;
+  const int64_t groups = (g.k + 7) / 8, whole = g.k / 8;
+  float* packed = scratch<float>(groups * g.m * 8);
+  for (int64_t l = 0; l < g.k; ++l)
+    for (int64_t r = 0; r < g.m; ++r) packed[(l / 8 * g.m + r) * 8 + l % 8] = x[r * g.k + l];
+
+  const int64_t columns = std::min<int64_t>(4096, std::max<int64_t>(256, 6144 / g.m / 64 * 64));
+  const int64_t pitch = columns + 16;
+  float* sums = scratch<float>(g.m * pitch);
   for (int64_t first = 0; first < g.n; first += columns) {
     const int64_t n = std::min(columns, g.n - first);
-    int64_t l = 0;
-    for (; l + 8 <= g.k; l += 8) {
-      const T* row = b + l * ld + first;
+    for (int64_t r = 0; r < g.m; ++r) std::copy_n(y + r * g.n + first, n, sums + r * pitch);
+    for (int64_t group = 0; group < whole; ++group)
+      add_eight_rows(g.m, n, packed + group * g.m * 8, b + group * 8 * g.ldb + first, g.ldb, sums, pitch);
+    for (int64_t l = whole * 8; l < g.k; ++l)
       each_vector(n, [&](int64_t j, auto part) {
-        const T* at = row + j;
-        const Vec b0 = load(at, part), b1 = load(at + ld, part), b2 = load(at + 2 * ld, part),
-                  b3 = load(at + 3 * ld, part), b4 = load(at + 4 * ld, part), b5 = load(at + 5 * ld, part),
-                  b6 = load(at + 6 * ld, part), b7 = load(at + 7 * ld, part);
+        const Vec weights = load(b + l * g.ldb + first + j, part);
         for (int64_t r = 0; r < g.m; ++r) {
-          const float* by = x + r * g.k + l;
-          float* sums = y + r * g.n + first + j;
-          Vec even = hn::MulAdd(set(by[0]), b0, load(sums, part));
-          Vec odd = hn::Mul(set(by[1]), b1);
-          even = hn::MulAdd(set(by[2]), b2, even);
-          odd = hn::MulAdd(set(by[3]), b3, odd);
-          even = hn::MulAdd(set(by[4]), b4, even);
-          odd = hn::MulAdd(set(by[5]), b5, odd);
-          even = hn::MulAdd(set(by[6]), b6, even);
-          odd = hn::MulAdd(set(by[7]), b7, odd);
-          store(hn::Add(even, odd), sums, part);
+          float* sum = sums + r * pitch + j;
+          store(hn::MulAdd(set(packed[(whole * g.m + r) * 8 + l % 8]), weights, load(sum, part)), sum, part);
         }
       });
-    }
-    for (; l < g.k; ++l) {
-      const T* row = b + l * ld + first;
-      each_vector(n, [&](int64_t j, auto part) {
-        const Vec weights = load(row + j, part);
-        for (int64_t r = 0; r < g.m; ++r) {
-          float* sums = y + r * g.n + first + j;
-          store(hn::MulAdd(set(x[r * g.k + l]), weights, load(sums, part)), sums, part);
-        }
-      });
-    }
+    for (int64_t r = 0; r < g.m; ++r) std::copy_n(sums + r * pitch, n, y + r * g.n + first);
   }
 }
 
-// y[r] += x[r, :] · b for `rows` rows of x, four partial sums each.
-template <int rows, class T>
-HWY_INLINE void add_dots_with(int64_t k, const float* x, const T* b, float* y, int64_t ldy) {
-  Vec sums[rows][4];
+// y[r, c] += x[r, :] · b[c, :] for some rows of both, one sum for each pair. Meanwhile `ahead` further rows of b
+// come closer, from `next` on.
+template <int rows, int columns, int ahead, class T>
+HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* next, float* y) {
+  Vec sums[rows][columns];
   for (auto& row : sums)
     for (Vec& sum : row) sum = set(0);
-  const int64_t step = lanes();
-  int64_t l = 0;
-  for (; l + 4 * step <= k; l += 4 * step)
-    for (int64_t p = 0; p < 4; ++p) {
-      const Vec weights = load(b + l + p * step);
-      for (int64_t r = 0; r < rows; ++r)
-        sums[r][p] = hn::MulAdd(load(x + r * k + l + p * step), weights, sums[r][p]);
+  each_vector(g.k, [&](int64_t l, auto part) HWY_ATTR {
+    Vec weights[columns];
+    for (int c = 0; c < columns; ++c) weights[c] = load(b + c * g.ldb + l, part);
+    for (int c = 0; c < ahead; ++c) hwy::Prefetch(next + c * g.ldb + l);
+    for (int r = 0; r < rows; ++r) {
+      const Vec by = load(x + r * g.k + l, part);
+      for (int c = 0; c < columns; ++c) sums[r][c] = hn::MulAdd(by, weights[c], sums[r][c]);
     }
-  each_vector(k - l, [&](int64_t i, auto part) {
-    const Vec weights = load(b + l + i, part);
-    for (int64_t r = 0; r < rows; ++r)
-      sums[r][0] = hn::MulAdd(load(x + r * k + l + i, part), weights, sums[r][0]);
   });
-  for (int64_t r = 0; r < rows; ++r)
-    y[r * ldy] += hn::GetLane(
-        hn::SumOfLanes(F32(), hn::Add(hn::Add(sums[r][0], sums[r][1]), hn::Add(sums[r][2], sums[r][3]))));
+  for (int r = 0; r < rows; ++r)
+    for (int c = 0; c < columns; ++c) y[r * g.n + c] += hn::GetLane(hn::SumOfLanes(F32(), sums[r][c]));
 }
 
-// y[m, n] += x[m, k] bᵀ, b [n, k]: dot products.
+// The rows of x in fours, which share the fetching of the next `columns` rows of b, and then one by one.
+template <int columns, class T>
+HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, float* y) {
+  const T* next = b + columns * g.ldb;
+  int64_t r = 0;
+  for (; r + 4 <= g.m; r += 4) {
+    const float* rows = x + r * g.k;
+    float* to = y + r * g.n;
+    if (g.m >= 16 && columns == 4)
+      add_dots_of<4, columns, 1>(g, rows, b, next + r % 16 / 4 * g.ldb, to);
+    else if (r == 0)
+      add_dots_of<4, columns, columns>(g, rows, b, next, to);
+    else
+      add_dots_of<4, columns, 0>(g, rows, b, next, to);
+  }
+  for (; r < g.m; ++r)
+    if (r == 0)
+      add_dots_of<1, columns, columns>(g, x, b, next, y);
+    else
+      add_dots_of<1, columns, 0>(g, x + r * g.k, b, next, y + r * g.n);
+}
+
+// y[m, n] += x[m, k] bᵀ, b [n, k]: dot products, of as many rows of b at a time as registers can hold sums of.
 template <class T>
 void add_dots(const Gemm& g, const float* x, const T* b, float* y) {
-  for (int64_t j = 0; j < g.n; ++j) {
-    const T* row = b + j * g.ldb;
-    int64_t r = 0;
-    for (; r + 4 <= g.m; r += 4) add_dots_with<4>(g.k, x + r * g.k, row, y + r * g.n + j, g.n);
-    for (; r < g.m; ++r) add_dots_with<1>(g.k, x + r * g.k, row, y + r * g.n + j, g.n);
-  }
+  constexpr int together = 4;
+  int64_t j = 0;
+  for (; j + together <= g.n; j += together) add_dots_with_all<together>(g, x, b + j * g.ldb, y + j);
+  for (; j < g.n; ++j) add_dots_with_all<1>(g, x, b + j * g.ldb, y + j);
 }
 
 void multiply_few(const Gemm& g, const GemmOperands& with) {

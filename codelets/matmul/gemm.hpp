@@ -34,7 +34,7 @@ struct GemmOperands {
 
 void gemm(const Gemm& shape, const GemmOperands& operands);
 
-inline constexpr int64_t few_rows = 8;                                   // of more, the library is faster
+inline constexpr int64_t few_rows = 16;                                  // of more, the library is faster
 void few_rows_product(const Gemm& shape, const GemmOperands& operands);  // few rows, no activation
 
 std::string gemm_library();  // its name, version and instruction set
