@@ -6,9 +6,8 @@
 // has alone.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/matmul/few_rows.cpp"
-#include <hwy/foreach_target.h>
-
 #include <hwy/cache_control.h>
+#include <hwy/foreach_target.h>
 
 #include <algorithm>
 
@@ -75,8 +74,8 @@ void add_rows(const Gemm& g, const float* x, const T* b, float* y) {
   }
 }
 
-// y[r, c] += x[r, :] · b[c, :] for some rows of both, one sum for each pair. Meanwhile `ahead` further rows of b
-// come closer, from `next` on.
+// y[r, c] += x[r, :] · b[c, :] for some rows of both, one sum for each pair. Meanwhile `ahead` further rows
+// of b come closer, from `next` on.
 template <int rows, int columns, int ahead, class T>
 HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* next, float* y) {
   Vec sums[rows][columns];
@@ -117,7 +116,8 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
       add_dots_of<1, columns, 0>(g, x + r * g.k, b, next, y + r * g.n);
 }
 
-// y[m, n] += x[m, k] bᵀ, b [n, k]: dot products, of as many rows of b at a time as registers can hold sums of.
+// y[m, n] += x[m, k] bᵀ, b [n, k]: dot products, of as many rows of b at a time as registers can hold sums
+// of.
 template <class T>
 void add_dots(const Gemm& g, const float* x, const T* b, float* y) {
   constexpr int together = 4;

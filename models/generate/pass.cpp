@@ -55,7 +55,7 @@ Plan PassGraph::plan() const {
       tiling.cut_evenly(dim.axis, dim.units(), (dim.units() + parts - 1) / parts, parts);
     }
   }
-  return make_plan(*graph_, {.tiling = tiling});
+  return make_plan(*graph_, {.tiling = tiling, .join_chains = true});
 }
 
 PassGraph::Values PassGraph::values(std::span<const PassRow> rows, const Sampling& sampling,

@@ -15,6 +15,7 @@ void recompute(Program& program, Recompute what);  // recompute.cpp
 void link_tasks(Plan& plan);                      // dependencies.cpp: fills next, n_before (and across steps)
 void order_micro_batches(Plan& plan, int count);  // micro_batches.cpp
 void fuse(Plan& plan);                            // fuse.cpp
+void join_chains(Plan& plan);                     // join_chains.cpp
 void assign_buffers(Plan& plan);                  // lifetimes.cpp
 void prioritise(Plan& plan);                      // priorities.cpp
 void place(Plan& plan, const Placement& placement);  // place.cpp

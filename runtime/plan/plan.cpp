@@ -23,6 +23,7 @@ Plan make_plan(const Graph& graph, const PlanOptions& options) {
   PlanBuilder(plan).lower_all();
   order_micro_batches(plan, options.micro_batches);
   if (options.fuse) fuse(plan);
+  if (options.join_chains) join_chains(plan);
   assign_buffers(plan);
   place(plan, options.placement);
   link_tasks(plan);

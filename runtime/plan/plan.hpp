@@ -93,6 +93,8 @@ struct PlanOptions {
   Recompute recompute = Recompute::none;
   int micro_batches = 1;  // row tiles are worked through in this many parts, one after the other
   bool fold = true, fuse = true;
+  bool join_chains =
+      false;  // also of tasks that are not light: for plans of tasks that barely outlast their start
   Placement placement = {};
 };
 

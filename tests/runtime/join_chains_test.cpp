@@ -1,0 +1,93 @@
+// Joining chains of small tasks.
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "codelets/matmul/matmul.hpp"
+#include "codelets/silu_mul/silu_mul.hpp"
+#include "runtime/plan/passes.hpp"
+#include "runtime/plan/print.hpp"
+#include "tests/runtime/random_plan.hpp"
+
+namespace tessera {
+namespace {
+
+class JoinChains : public testing::Test {
+ protected:
+  Plan plan(const std::string& tiling, bool join = true) {
+    return make_plan(graph, {.tiling = Tiling::parse(tiling), .fold = false, .join_chains = join});
+  }
+
+  Graph graph;
+  Tensor x = graph.input("x", {{"rows", 2}, 4}, DType::f32);
+  Tensor w = graph.variable("w", {4, 4}, DType::f32);
+};
+
+TEST_F(JoinChains, AChainOfHeavyTasksIsOne) {
+  graph.fetch(matmul(matmul(x, w), w));
+  EXPECT_EQ(to_text(plan("rows=1,1")),
+            "0: matmul(x[0,0], w) > t2[0,0]~; matmul(t2[0,0]~, w) > t3[0,0]\n"
+            "1: matmul(x[1,0], w) > t2[1,0]~; matmul(t2[1,0]~, w) > t3[1,0]\n");
+}
+
+TEST_F(JoinChains, LargeTasksStayApart) {
+  const Tensor large = graph.input("large", {{"rows", 512}, 512}, DType::f32);
+  const Tensor square = graph.variable("square", {512, 512}, DType::f32);
+  graph.fetch(matmul(matmul(large, square), square));
+  EXPECT_EQ(plan("rows=512").tasks.size(), 2u);
+}
+
+// gate and up are matmuls of the same tile, which only silu_mul reads, and that only the matmul after it.
+class Families : public JoinChains {
+ protected:
+  void SetUp() override {
+    const Tensor h = matmul(x, w), gate = graph.variable("gate", {4, {"ffn", 8}}, DType::f32);
+    const Tensor up = graph.variable("up", {4, {"ffn", 8}}, DType::f32);
+    const Tensor down = graph.variable("down", {{"ffn", 8}, 4}, DType::f32);
+    graph.fetch(matmul(silu_mul(matmul(h, gate), matmul(h, up)), down));
+  }
+};
+
+TEST_F(Families, OfPredecessorsAreOneWhereManyRemain) {
+  const Plan apart = plan("rows=2 ffn=2|2|2|2", false), joined = plan("rows=2 ffn=2|2|2|2");
+  const auto families = std::count_if(joined.tasks.begin(), joined.tasks.end(), [](const Task& task) {
+    return task.stages.size() == 4;  // gate, up, silu_mul, down
+  });
+  EXPECT_EQ(families, 4) << to_text(joined);
+  EXPECT_EQ(joined.tasks.size(), 7u) << to_text(joined);  // and h, and the tree of sums
+  EXPECT_GT(apart.tasks.size(), 14u);
+}
+
+TEST_F(Families, StayParallelWhereFewRemain) {
+  for (const Task& task : plan("rows=2 ffn=4|4").tasks)
+    EXPECT_LE(std::count_if(task.stages.begin(), task.stages.end(),
+                            [](const Stage& stage) { return stage.kernel->name.starts_with("matmul"); }),
+              1);
+}
+
+// Any plan: stages keep an order that respects every dependency, and compute the same.
+TEST(JoinChainsProperty, KeepsOrderAndResults) {
+  size_t joined = 0;
+  for (uint32_t seed = 0; seed < 300; ++seed) {
+    testing_ops::RandomPlan random(seed);
+    const auto expected = random.run_in_order(3);
+    const size_t before = random.plan.tasks.size();
+    link_tasks(random.plan);
+    const std::vector<std::pair<int64_t, int64_t>> order = random.dependencies();
+    join_chains(random.plan);
+    joined += before - random.plan.tasks.size();
+    ASSERT_EQ(random.n_stages(), before) << seed;
+    const std::vector<int64_t> place = random.places();
+    for (auto [earlier, later] : order)
+      ASSERT_LT(place[static_cast<size_t>(earlier)], place[static_cast<size_t>(later)]) << "seed " << seed;
+    ASSERT_EQ(random.run_in_order(3), expected) << seed;
+    assign_buffers(random.plan);
+    link_tasks(random.plan);
+    ASSERT_EQ(random.run_overlapping(3, seed), expected) << seed;
+  }
+  EXPECT_GT(joined, 300u);
+}
+
+}  // namespace
+}  // namespace tessera
