@@ -129,7 +129,8 @@ class OpenclQueue final : public DeviceQueue {
   }
   void* native() const override { return queue_; }
 
-  void launch_kernel(const DeviceKernel& what, const Grid& grid, std::span<const LaunchArg> args) override {
+  void launch_kernel(const DeviceKernel& what, const Grid& wanted, std::span<const LaunchArg> args) override {
+    const Grid grid = described_.is_cpu ? in_runs(wanted, described_.compute_units) : wanted;
     cl_kernel kernel = compiled(what);
     for (size_t k = 0; k < args.size(); ++k) {
       const bool memory = args[k].kind == LaunchArg::Kind::memory;
@@ -140,7 +141,6 @@ class OpenclQueue final : public DeviceQueue {
     size_t local[3] = {static_cast<size_t>(grid.items[0]), static_cast<size_t>(grid.items[1]), 1};
     size_t global[3];
     for (size_t d = 0; d < 3; ++d) global[d] = static_cast<size_t>(grid.groups[d]) * local[d];
-    if (described_.is_cpu) in_runs(grid, local, global);
     if (slowness() > 1 && !busy_since_) busy_since_ = Clock::now();
     const cl_int status =
         clEnqueueNDRangeKernel(queue_, kernel, 3, nullptr, global, local, 0, nullptr, nullptr);
@@ -267,17 +267,6 @@ class OpenclQueue final : public DeviceQueue {
     deallocate(lent_one);
     deallocate(lent_other);
     return written && other.front() == 2 && other.back() == 2;
-  }
-
-  // One item has a run of elements, or a row of them: enough to be worth its start, and a few for each core.
-  void in_runs(const Grid& grid, size_t* local, size_t* global) const {
-    if (grid.each == 0 && grid.in_row == 0) return;
-    const auto runs = [&](int64_t each) { return static_cast<size_t>((grid.each + each - 1) / each); };
-    local[0] = 1;
-    global[0] = grid.in_row > 0
-                    ? static_cast<size_t>(grid.groups[0])
-                    : std::max(runs(4096), std::min(runs(64), size_t{4} * described_.compute_units));
-    global[1] = 1;
   }
 
   cl_kernel compiled(const DeviceKernel& what) {

@@ -19,8 +19,6 @@
 #define ITEM(d) ((int)get_local_id(d))
 #define ITEMS(d) ((int)get_local_size(d))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
-#define GLOBAL_BARRIER() \
-  barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)  // global memory of the group too
 #define GROUP_SIZE(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
 #define F4(a, b, c, d) ((float4)(a, b, c, d))
 #define BITS_TO_FLOAT(x) as_float(x)
@@ -58,7 +56,6 @@ typedef unsigned long long ulong;
 #define ITEM(d) ((int)((d) == 0 ? threadIdx.x : threadIdx.y))
 #define ITEMS(d) ((int)((d) == 0 ? blockDim.x : blockDim.y))
 #define BARRIER() __syncthreads()
-#define GLOBAL_BARRIER() __syncthreads()
 #define GROUP_SIZE(x, y) __launch_bounds__((x) * (y), 1)  // one group on a multiprocessor may do: no spilling
 #define F4(a, b, c, d) make_float4(a, b, c, d)
 #define BITS_TO_FLOAT(x) __uint_as_float(x)

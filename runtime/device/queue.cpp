@@ -36,6 +36,14 @@ Grid for_each_in_rows(int64_t rows, int64_t cols) {
   return {.groups = {rows, (cols + items - 1) / items, 1}, .items = {items, 1}, .in_row = cols};
 }
 
+Grid in_runs(const Grid& grid, int cores) {
+  if (grid.each == 0 && grid.in_row == 0) return grid;
+  const auto runs = [&](int64_t each) { return (grid.each + each - 1) / each; };
+  const int64_t groups =
+      grid.in_row > 0 ? grid.groups[0] : std::max(runs(4096), std::min(runs(64), int64_t{4} * cores));
+  return {.groups = {groups, 1, 1}, .items = {1, 1}};
+}
+
 std::string fault_text(std::string what, int row, int value) {
   const auto fill = [&](std::string_view name, int number) {
     if (const size_t at = what.find(name); at != std::string::npos)

@@ -67,9 +67,14 @@ struct Grid {
   int64_t each = 0, in_row = 0;
 };
 
-// An item for each of n elements, for kernels written with FOR_EACH; of rows × cols, with FOR_EACH_IN_ROWS.
+// An item for each of n elements, for kernels written with FOR_EACH or EACH_WIDE; of rows × cols, with
+// FOR_EACH_IN_ROWS or EACH_WIDE_IN_ROWS.
 Grid for_each(int64_t n);
 Grid for_each_in_rows(int64_t rows, int64_t cols);
+
+// The same for a CPU: an item has a run of elements, or a row of them, enough to be worth its start and a few
+// for each core. Other grids stay as they are.
+Grid in_runs(const Grid& grid, int cores);
 
 // One argument: a device address, or a number. What follows a shorter number is no zero, so that a kernel
 // that takes a wider one does not happen to work.

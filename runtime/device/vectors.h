@@ -166,7 +166,6 @@ FN void store8_f16(GLOBAL f16* p, long i, float8 x) {
   *(GLOBAL ushort8_at*)(p + i) = bits;
 }
 FN void unpack8(float* to, float8 x) { vstore8(x, 0, to); }
-FN float8 pack8(const float* from) { return vload8(0, from); }
 FN float8 lanes8(float first) { return first + (float8)(0.0f, 1.0f, 2.0f, 3.0f, 4.0f, 5.0f, 6.0f, 7.0f); }
 // x where low ≤ at < high, else `other`.
 FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
@@ -221,7 +220,6 @@ FN void store8_f16(GLOBAL f16* p, long i, float8 x) {
   _Pragma("unroll") for (int k = 0; k < 8; ++k) p[i + k] = float_to_half(x.v[k]);
 }
 FN void unpack8(float* to, float8 x) { _Pragma("unroll") for (int k = 0; k < 8; ++k) to[k] = x.v[k]; }
-FN float8 pack8(const float* from) { EACH8(from[k]); }
 FN float8 lanes8(float first) { EACH8(first + k); }
 FN float8 within8(float8 low, float8 at, float8 high, float8 x, float other) {
   EACH8(at.v[k] >= low.v[k] && at.v[k] < high.v[k] ? x.v[k] : other);
@@ -231,31 +229,7 @@ FN float8 exp2_negative8(float8 x) { EACH8(exp2f(x.v[k])); }
 
 #endif
 
-// Of eight neighbours the first n, which may be more than eight: LOAD8_OR(T, p, i, n, other) has `other` for
-// the rest, STORE8_SOME(T, p, i, n, x) leaves it alone.
-#define SOME8(T)                                                           \
-  FN float8 load8_or_##T(GLOBAL const T* p, long i, long n, float other) { \
-    if (n >= 8) return load8_##T(p, i);                                    \
-    float v[8];                                                            \
-    for (int k = 0; k < 8; ++k) v[k] = k < n ? load_##T(p, i + k) : other; \
-    return pack8(v);                                                       \
-  }                                                                        \
-  FN void store8_some_##T(GLOBAL T* p, long i, long n, float8 x) {         \
-    if (n >= 8) {                                                          \
-      store8_##T(p, i, x);                                                 \
-    } else {                                                               \
-      float v[8];                                                          \
-      unpack8(v, x);                                                       \
-      for (int k = 0; k < 8; ++k)                                          \
-        if (k < n) store_##T(p, i + k, v[k]);                              \
-    }                                                                      \
-  }
 #define LOAD8(T, p, i) PASTE(load8, T)(p, i)  // of any eight neighbours
-SOME8(f32)
-SOME8(bf16)
-SOME8(f16)
-#define LOAD8_OR(T, p, i, n, other) PASTE(load8_or, T)(p, i, n, other)
-#define STORE8_SOME(T, p, i, n, x) PASTE(store8_some, T)(p, i, n, x)
 
 // In the order of a binary tree.
 FN float sum8(float8 x) {
