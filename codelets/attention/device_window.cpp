@@ -9,6 +9,9 @@
 namespace tessera {
 namespace {
 
+// Rows of a block in attention_units_gpu.cl.
+int64_t units_rows(int64_t head_dim, bool backward) { return head_dim <= 64 && !backward ? 128 : 64; }
+
 int64_t width_of(int64_t head_dim) { return (head_dim + 63) / 64 * 64; }
 
 // Of a block, so that local memory holds it.
@@ -31,7 +34,7 @@ DeviceWindow::DeviceWindow(const TileArgs& args, DeviceQueue& to, bool back)
       own(qkv[static_cast<size_t>(window.own)]) {
   const TileView &first_query = qkv[static_cast<size_t>(window.q_begin)],
                  &last_query = qkv[static_cast<size_t>(window.q_end) - 1];
-  n_panels = static_cast<int>((row_of(qkv.back()) + qkv.back().rows + panel_rows - 1) / panel_rows);
+  n_panels = static_cast<int>((window_rows() + panel_rows - 1) / panel_rows);
   row_begin = row_of(own);
   n_rows = static_cast<int>(own.rows);
   query_begin = row_of(first_query);
@@ -42,6 +45,24 @@ DeviceWindow::DeviceWindow(const TileArgs& args, DeviceQueue& to, bool back)
   words = op.options.dropout > 0 ? static_cast<int>((op.options.seq + 31) / 32) : 0;
   scale = 1 / std::sqrt(static_cast<float>(layout.head_dim));
   factor = 1 / (1 - op.options.dropout);
+}
+
+bool DeviceWindow::on_matrix_units() const {
+  return queue.traits().matrix_units && own.dtype != DType::f32 && head_dim % 8 == 0 && head_dim <= 128;
+}
+
+DeviceKernel DeviceWindow::units_kernel(std::string_view name) const {
+  return {"attention_units",
+          name,
+          {{"T", own.dtype},
+           {"WIDTH", width_of(layout.head_dim)},
+           {"BACKWARD", int{backward}},
+           {"MATRIX_UNITS", 1}}};
+}
+
+Grid DeviceWindow::units_blocks(int64_t n_heads) const {
+  const int64_t rows = units_rows(layout.head_dim, backward);
+  return {.groups = {(n_rows + rows - 1) / rows, n_heads, 1}, .items = {128, 1}};
 }
 
 DeviceKernel DeviceWindow::kernel(std::string_view name) const {
@@ -61,17 +82,26 @@ Grid DeviceWindow::blocks(int64_t n_heads) const {
 
 int64_t DeviceWindow::slot_floats() const { return n_panels * panel_rows * width_of(layout.head_dim); }
 
+void* DeviceWindow::joined(std::span<const TileView> tiles) const {
+  if (tiles.size() == 1) return tiles[0].data;
+  const auto bytes = [](const TileView& tile) {
+    return tile.size() * static_cast<int64_t>(size_of(tile.dtype));
+  };
+  int64_t all = 0, at = 0;
+  for (const TileView& tile : tiles) all += bytes(tile);
+  void* together = queue.scratch_bytes(static_cast<size_t>(all));
+  for (const TileView& tile : tiles) {
+    queue.copy({.memory = together, .offset = at}, {.memory = tile.data}, 1, bytes(tile));
+    at += bytes(tile);
+  }
+  return together;
+}
+
 DeviceWindow::Spans DeviceWindow::spans() const {
   const int64_t rows = n_panels * panel_rows;
   int64_t n = 0;
   for (const TileView& tile : starts) n += tile.rows;
-  void* together = starts[0].data;
-  if (starts.size() > 1) {
-    together = queue.scratch<int32_t>(n);
-    for (const TileView& tile : starts)
-      queue.copy({.memory = together, .offset = (tile.row0 - starts[0].row0) * int64_t{sizeof(int32_t)}},
-                 {.memory = tile.data}, 1, tile.rows * int64_t{sizeof(int32_t)});
-  }
+  const void* together = joined(starts);
   const Spans spans{queue.scratch<int32_t>(rows), queue.scratch<int32_t>(rows), queue.scratch<int32_t>(rows)};
   for (void* of_rows : {spans.first, spans.last, spans.end})
     queue.fill(of_rows, rows * int64_t{sizeof(int32_t)}, 0);

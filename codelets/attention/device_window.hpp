@@ -27,9 +27,16 @@ struct DeviceWindow {
 
   DeviceWindow(const TileArgs& args, DeviceQueue& to, bool back);
 
+  // Whether attention_units_gpu.cl has kernels for it; else attention_gpu.cl has, which the others come from.
+  bool on_matrix_units() const;
+  DeviceKernel units_kernel(std::string_view name) const;
+  Grid units_blocks(int64_t n_heads) const;
+
   DeviceKernel kernel(std::string_view name) const;
   Grid blocks(int64_t n_heads) const;  // of the own rows
   int64_t slot_floats() const;         // of one head's query, key or value, packed
+  int window_rows() const { return row_of(qkv.back()) + static_cast<int>(qkv.back().rows); }
+  void* joined(std::span<const TileView> tiles) const;  // rows after rows, in one piece
   int row_of(const TileView& tile) const { return static_cast<int>(tile.row0 - qkv[0].row0); }
 
   // i32 per row: its keys are [first, last), its sequence ends at `end`.

@@ -190,6 +190,10 @@ class CudaQueue final : public DeviceQueue {
                        described_.driver, compiler_version(api_), gemm_version(api_));
   }
 
+  DeviceTraits traits() const override {
+    return {.compute_units = described_.multiprocessors, .matrix_units = described_.major >= 8};
+  }
+
   void launch_kernel(const DeviceKernel& what, const Grid& grid, std::span<const LaunchArg> args) override {
     use();
     cudaKernel_t kernel = kernels_[what];

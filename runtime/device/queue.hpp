@@ -33,7 +33,7 @@ struct Define {
   bool operator==(const Define&) const = default;
 };
 
-// One kernel of codelets/<op>/<op>_gpu.cl, compiled with these definitions when it is first launched.
+// One kernel of codelets/*/<op>_gpu.cl, compiled with these definitions when it is first launched.
 struct DeviceKernel {
   static constexpr size_t max_defines = 10;
 
@@ -116,6 +116,7 @@ struct DeviceTraits {
   bool is_cpu = false;  // an OpenCL device that is one
   int compute_units = 1;
   int64_t local_bytes = 32 << 10;  // what a group may have
+  bool matrix_units = false;       // those of runtime/device/matrix_units.h
 };
 
 // In-order work of one device worker. Addresses are the device's own (CUDA pointers, OpenCL memory objects),

@@ -8,12 +8,12 @@
 
 namespace tessera {
 
-extern const std::string_view device_head;  // runtime/device/portable.h and vectors.h
+extern const std::string_view device_head;  // runtime/device/portable.h, vectors.h and matrix_units.h
 
 std::string device_source(std::string_view op) {
   const auto& all = device_sources();
   const auto found = std::find_if(all.begin(), all.end(), [&](const DeviceSource& s) { return s.op == op; });
-  if (found == all.end()) throw failure("there is no device source codelets/{}/{}_gpu.cl", op, op);
+  if (found == all.end()) throw failure("there is no device source codelets/*/{}_gpu.cl", op);
   return std::string(device_head) + "\n#line 1\n" + std::string(found->text);
 }
 

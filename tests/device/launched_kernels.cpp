@@ -15,6 +15,7 @@ class NotingQueue final : public DeviceQueue {
  public:
   DeviceApi api() const override { return DeviceApi::cuda; }
   std::string device_name() const override { return "none"; }
+  DeviceTraits traits() const override { return {.matrix_units = true}; }
   void launch_kernel(const DeviceKernel& kernel, const Grid&, std::span<const LaunchArg>) override {
     if (seen_.insert(kernel).second) kernels.push_back(kernel);
   }

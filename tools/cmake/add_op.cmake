@@ -3,9 +3,9 @@
 #
 #   <op>.cpp       OpEntry <op>_entry(): infer, grad, lower, reference, cases
 #   <op>_*.cpp     kernels and launches, by backend
-#   <op>_gpu.cl    device kernels, embedded as text
+#   *_gpu.cl       device kernels, embedded as text
 set_property(GLOBAL PROPERTY tessera_ops "")
-set_property(GLOBAL PROPERTY tessera_gpu_ops "")
+set_property(GLOBAL PROPERTY tessera_device_sources "")
 
 # A text file becomes the string literal generated/<name>.inc.
 function(tessera_embed file name)
@@ -23,10 +23,12 @@ function(add_op name)
   endif()
   target_sources(tessera PRIVATE ${sources})
   set_property(GLOBAL APPEND PROPERTY tessera_ops ${name})
-  if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/${name}_gpu.cl)
-    set_property(GLOBAL APPEND PROPERTY tessera_gpu_ops ${name})
-    tessera_embed(${CMAKE_CURRENT_SOURCE_DIR}/${name}/${name}_gpu.cl ${name}_gpu)
-  endif()
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*_gpu.cl)
+  foreach(source ${sources})
+    string(REGEX REPLACE ".*/(.*)_gpu.cl" "\\1" stem ${source})
+    set_property(GLOBAL APPEND PROPERTY tessera_device_sources ${stem})
+    tessera_embed(${source} ${stem}_gpu)
+  endforeach()
 endfunction()
 
 # Writes the explicit table of all ops; call it after the last add_op.
@@ -55,12 +57,13 @@ const std::vector<OpEntry>& op_table() {
 ")
   target_sources(tessera PRIVATE ${PROJECT_BINARY_DIR}/generated/op_table.cpp)
 
-  get_property(gpu_ops GLOBAL PROPERTY tessera_gpu_ops)
+  get_property(stems GLOBAL PROPERTY tessera_device_sources)
   tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/portable.h portable)
   tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/vectors.h vectors)
+  tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/matrix_units.h matrix_units)
   set(rows "")
-  foreach(op ${gpu_ops})
-    string(APPEND rows "      {\"${op}\",\n#include \"${op}_gpu.inc\"\n      },\n")
+  foreach(stem ${stems})
+    string(APPEND rows "      {\"${stem}\",\n#include \"${stem}_gpu.inc\"\n      },\n")
   endforeach()
   file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/generated/device_sources.cpp @ONLY CONTENT
 "// The device sources of all ops; generated from codelets/CMakeLists.txt.
@@ -72,6 +75,7 @@ extern const std::string_view device_head;
 const std::string_view device_head =
 #include \"portable.inc\"
 #include \"vectors.inc\"
+#include \"matrix_units.inc\"
     ;
 
 const std::vector<DeviceSource>& device_sources() {

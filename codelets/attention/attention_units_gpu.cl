@@ -1,0 +1,426 @@
+// attention on devices with matrix units, for T of 16 bits and heads of up to 128 in multiples of 8: the
+// tiles of FlashAttention-2 (Dao, 2023); its backward pass in two kernels, which need no sum over groups.
+// SPDX-License-Identifier: Apache-2.0
+//
+// WIDTH: head_dim filled up with zeros to 64 or 128. A group of four warps has a block of ROWS rows and goes
+// through the rows that these see, TILE at a time. Rows are counted from the first row of the window; qkv is
+// the whole window, d_o its rows from query_begin on.
+#define ITEM_COUNT 128
+#define TILE 64
+#define PART 32           // columns of a tile for which scores are held at a time, in the backward pass
+#define STEP (WIDTH + 8)  // of a row in local memory: eight of them lie in different banks
+#define DEPTH (WIDTH / 16)
+#define STAGES (WIDTH == 64 ? 2 : 1)
+#define ROOM (TILE * STEP)
+#define BLOCKS (WIDTH == 64 && !BACKWARD ? 2 : 1)  // of 16 rows, for a warp
+#define ROWS (64 * BLOCKS)
+#define LOG2_E 1.44269504f
+
+// The item's rows of a block, and columns of each eight.
+#define ROW(m, piece) (WARP * 16 * BLOCKS + 16 * (m) + LANE / 4 + 8 * (piece))
+#define COLUMN (LANE % 4 * 2)
+
+// TILE rows of a head from `row` on, of which those in [begin, end) are there.
+FN void copy_tile(LOCAL_ARG ushort* to, GLOBAL const T* head, long step, int row, int begin, int end,
+                  int head_dim) {
+  UNROLL for (int i = 0; i < TILE * WIDTH / 8; i += ITEM_COUNT) {
+    const int r = (i + ITEM(0)) / (WIDTH / 8), c = (i + ITEM(0)) % (WIDTH / 8) * 8;
+    const bool there = row + r >= begin && row + r < end && c < head_dim;
+    copy8(to + r * STEP + c, there ? head + (row + r - begin) * step + c : head, there);
+  }
+}
+
+// Blocks of rows in local memory as fragments.
+FN void take_fragments(uint4* to, LOCAL_ARG const ushort* rows) {
+  UNROLL for (int m = 0; m < BLOCKS; ++m) UNROLL for (int k = 0; k < DEPTH; ++k) to[m * DEPTH + k] =
+      fragment(rows + ROW(m, 0) / 16 * 16 * STEP + 16 * k, STEP);
+}
+
+// The block's sums, each times its row's factor, to rows of `to` by way of local memory.
+FN void store_block(GLOBAL T* to, long step, const float4* sums, const float* factors, LOCAL_ARG ushort* room,
+                    int n_rows, int head_dim) {
+  BARRIER();
+  UNROLL for (int m = 0; m < BLOCKS; ++m) UNROLL for (int c = 0; c < WIDTH / 8; ++c) {
+    const float4 x = sums[m * (WIDTH / 8) + c];
+    LOCAL_ARG ushort* at = room + ROW(m, 0) * STEP + 8 * c + COLUMN;
+    store2_local(at, PACK2(T, factors[2 * m] * x.x, factors[2 * m] * x.y));
+    store2_local(at + 8 * STEP, PACK2(T, factors[2 * m + 1] * x.z, factors[2 * m + 1] * x.w));
+  }
+  BARRIER();
+  for (int i = ITEM(0); i < ROWS * WIDTH / 8; i += ITEM_COUNT) {
+    const int r = i / (WIDTH / 8), c = i % (WIDTH / 8) * 8;
+    if (r < n_rows && c < head_dim) store8_bits(to + r * step + c, room + r * STEP + c);
+  }
+}
+
+// The 64 bits of dropout for a row's keys from `key` on; what they say of the column.
+FN uint2 bits_of_keys(GLOBAL const uint* keep, int key, int words) {
+  uint x[2];
+  UNROLL for (int k = 0; k < 2; ++k) {
+    const int n = key + 32 * k, word = n >> 5, shift = n & 31;
+    const uint low = word >= 0 && word < words ? keep[word] : 0;
+    const uint high = word >= -1 && word + 1 < words ? keep[word + 1] : 0;
+    x[k] = shift == 0 ? low : low >> shift | high << (32 - shift);
+  }
+  uint2 both;
+  both.x = x[0];
+  both.y = x[1];
+  return both;
+}
+FN float kept(uint2 bits, int column, float factor) {
+  return (column < 32 ? bits.x : bits.y) >> (column & 31) & 1 ? factor : 0.0f;
+}
+
+FN int group_min_of(int x, LOCAL_ARG float* part) { return (int)-group_max(-(float)x, part); }
+FN int group_max_of(int x, LOCAL_ARG float* part) { return (int)group_max((float)x, part); }
+
+#define FAR (1 << 24)  // beyond all rows
+
+#if !BACKWARD
+
+KERNEL GROUP_SIZE(ITEM_COUNT, 1)
+    attention(GLOBAL const T* qkv, int window_rows, GLOBAL const i32* first, GLOBAL const i32* last,
+              GLOBAL const uint* keep, GLOBAL T* o, GLOBAL float* lse, int row_begin, int n_rows,
+              int head_dim, int group, float scale, float factor, int words) {
+  LOCAL ushort tiles[2 * STAGES * ROOM];  // keys and values
+  LOCAL float part[ITEM_COUNT];
+  LOCAL ushort exchange[EXCHANGE(ROWS * WIDTH)];
+  const int head = GROUP(1), heads = GROUPS(1), slot = head / group * (group + 2) + head % group;
+  const long step = (long)heads / group * (group + 2) * head_dim;
+  GLOBAL const T* q_head = qkv + (long)slot * head_dim;
+  GLOBAL const T* k_head = q_head + (long)(group - head % group) * head_dim;
+  // Those with most keys first.
+  const int block = row_begin + (GROUPS(0) - 1 - GROUP(0)) * ROWS,
+            end = min(block + ROWS, row_begin + n_rows);
+
+  // Keys that some rows see, and those that all see.
+  const int mine = min(block + ITEM(0), end - 1), mine_first = first[mine], mine_last = last[mine];
+  const bool sees = mine_first < mine_last;
+  const int begin = group_min_of(sees ? mine_first : FAR, part), stop = group_max_of(mine_last, part);
+  const int all_begin = group_max_of(mine_first, part), all_end = group_min_of(mine_last, part);
+
+  UNROLL for (int m = 0; m < BLOCKS; ++m)
+      copy_tile(tiles + m * ROOM, q_head, step, block + m * TILE, 0, end, head_dim);
+  all_copied();
+  BARRIER();
+  uint4 q[BLOCKS * DEPTH];
+  take_fragments(q, tiles);
+  BARRIER();
+
+  int low[2 * BLOCKS], high[2 * BLOCKS];
+  float largest[2 * BLOCKS], sum[2 * BLOCKS];
+  UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
+    const int r = min(block + ROW(i / 2, i % 2), end - 1);
+    low[i] = first[r];
+    high[i] = last[r];
+    largest[i] = -INFINITY;
+    sum[i] = 0.0f;
+  }
+  float4 sums[BLOCKS * WIDTH / 8];
+  UNROLL for (int i = 0; i < BLOCKS * WIDTH / 8; ++i) sums[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+  const float to_log2 = scale * LOG2_E;
+  int stage = 0;
+  if (STAGES > 1 && begin < stop) {
+    copy_tile(tiles, k_head, step, begin, 0, window_rows, head_dim);
+    copy_tile(tiles + ROOM, k_head + head_dim, step, begin, 0, window_rows, head_dim);
+  }
+  for (int key = begin; key < stop; key += TILE) {
+    LOCAL_ARG ushort *k_tile = tiles + stage * 2 * ROOM, *v_tile = k_tile + ROOM;
+    if (STAGES == 1) {
+      BARRIER();
+      copy_tile(k_tile, k_head, step, key, 0, window_rows, head_dim);
+      copy_tile(v_tile, k_head + head_dim, step, key, 0, window_rows, head_dim);
+    }
+    all_copied();
+    BARRIER();
+    if (STAGES > 1 && key + TILE < stop) {
+      stage = 1 - stage;
+      copy_tile(tiles + stage * 2 * ROOM, k_head, step, key + TILE, 0, window_rows, head_dim);
+      copy_tile(tiles + stage * 2 * ROOM + ROOM, k_head + head_dim, step, key + TILE, 0, window_rows,
+                head_dim);
+    }
+    float4 s[BLOCKS * TILE / 8];
+    UNROLL for (int i = 0; i < BLOCKS * TILE / 8; ++i) s[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+    MULTIPLY_BY_ROWS(s, q, BLOCKS, DEPTH, k_tile, STEP, TILE);
+    if (key < all_begin || key + TILE > all_end) UNROLL for (int i = 0; i < BLOCKS * TILE / 8; ++i) {
+        const int m = i / (TILE / 8), at = key + i % (TILE / 8) * 8 + COLUMN;
+        if (at < low[2 * m] || at >= high[2 * m]) s[i].x = -INFINITY;
+        if (at + 1 < low[2 * m] || at + 1 >= high[2 * m]) s[i].y = -INFINITY;
+        if (at < low[2 * m + 1] || at >= high[2 * m + 1]) s[i].z = -INFINITY;
+        if (at + 1 < low[2 * m + 1] || at + 1 >= high[2 * m + 1]) s[i].w = -INFINITY;
+      }
+    float most[2 * BLOCKS], shift[2 * BLOCKS];
+    UNROLL for (int m = 0; m < BLOCKS; ++m) {
+      most[2 * m] = most[2 * m + 1] = -INFINITY;
+      UNROLL for (int c = 0; c < TILE / 8; ++c) {
+        const float4 x = s[m * (TILE / 8) + c];
+        most[2 * m] = fmax(most[2 * m], fmax(x.x, x.y));
+        most[2 * m + 1] = fmax(most[2 * m + 1], fmax(x.z, x.w));
+      }
+    }
+    quad_max(most, 2 * BLOCKS, exchange);
+    UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
+      most[i] = fmax(most[i], largest[i]);
+      shift[i] = most[i] == -INFINITY ? 0.0f : to_log2 * most[i];
+      const float shrink = most[i] > largest[i] ? exp2_fast(to_log2 * (largest[i] - most[i])) : 1.0f;
+      largest[i] = most[i];
+      sum[i] *= shrink;
+      most[i] = shrink;
+    }
+    UNROLL for (int i = 0; i < BLOCKS * WIDTH / 8; ++i) {
+      const int m = i / (WIDTH / 8);
+      sums[i] = F4(sums[i].x * most[2 * m], sums[i].y * most[2 * m], sums[i].z * most[2 * m + 1],
+                   sums[i].w * most[2 * m + 1]);
+    }
+    UNROLL for (int i = 0; i < BLOCKS * TILE / 8; ++i) {
+      const int m = i / (TILE / 8);
+      s[i] =
+          F4(exp2_fast(to_log2 * s[i].x - shift[2 * m]), exp2_fast(to_log2 * s[i].y - shift[2 * m]),
+             exp2_fast(to_log2 * s[i].z - shift[2 * m + 1]), exp2_fast(to_log2 * s[i].w - shift[2 * m + 1]));
+      sum[2 * m] += s[i].x + s[i].y;
+      sum[2 * m + 1] += s[i].z + s[i].w;
+    }
+    if (words > 0) UNROLL for (int m = 0; m < BLOCKS; ++m) {
+        uint2 bits[2];
+        UNROLL for (int i = 0; i < 2; ++i) {
+          const int r = min(block + ROW(m, i), end - 1) - row_begin;
+          bits[i] = bits_of_keys(keep + ((long)head * n_rows + r) * words, key - low[2 * m + i], words);
+        }
+        UNROLL for (int c = 0; c < TILE / 8; ++c) {
+          const int i = m * (TILE / 8) + c, at = 8 * c + COLUMN;
+          s[i] = F4(s[i].x * kept(bits[0], at, factor), s[i].y * kept(bits[0], at + 1, factor),
+                    s[i].z * kept(bits[1], at, factor), s[i].w * kept(bits[1], at + 1, factor));
+        }
+      }
+    uint4 p[BLOCKS * TILE / 16];
+    UNROLL for (int i = 0; i < BLOCKS * TILE / 16; ++i) p[i] = sums_as_fragment(s + 2 * i);
+    MULTIPLY(sums, p, BLOCKS, TILE / 16, v_tile, STEP, WIDTH);
+  }
+
+  quad_sum(sum, 2 * BLOCKS, exchange);
+  float inverse[2 * BLOCKS];
+  UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
+    inverse[i] = sum[i] != 0.0f ? 1.0f / sum[i] : 0.0f;  // a NaN is to be seen
+    const int r = block + ROW(i / 2, i % 2);
+    if (LANE % 4 == 0 && r < end)
+      lse[(long)(r - row_begin) * heads + head] = sum[i] != 0.0f ? scale * largest[i] + log(sum[i]) : 0.0f;
+  }
+  const long o_step = (long)heads * head_dim;
+  store_block(o + (block - row_begin) * o_step + (long)head * head_dim, o_step, sums, inverse, tiles,
+              end - block, head_dim);
+}
+
+#else
+
+// d_q of the tile's own rows.
+KERNEL GROUP_SIZE(ITEM_COUNT, 1)
+    attention_d_queries(GLOBAL const T* qkv, int window_rows, GLOBAL const T* d_o, GLOBAL const i32* first,
+                        GLOBAL const i32* last, GLOBAL const float* lse2, GLOBAL const float* delta,
+                        GLOBAL const uint* keep, GLOBAL T* d_qkv, int row_begin, int n_rows, int query_begin,
+                        int n_queries, int head_dim, int group, float scale, float factor, int words) {
+  LOCAL ushort tiles[2 * STAGES * ROOM];  // keys and values
+  LOCAL float part[ITEM_COUNT];
+  LOCAL ushort exchange[EXCHANGE(ROWS * WIDTH)];
+  const int head = GROUP(1), heads = GROUPS(1), slot = head / group * (group + 2) + head % group;
+  const long step = (long)heads / group * (group + 2) * head_dim, o_step = (long)heads * head_dim;
+  GLOBAL const T* q_head = qkv + (long)slot * head_dim;
+  GLOBAL const T* k_head = q_head + (long)(group - head % group) * head_dim;
+  const int block = row_begin + (GROUPS(0) - 1 - GROUP(0)) * ROWS,
+            end = min(block + ROWS, row_begin + n_rows);
+  const int mine = min(block + ITEM(0) % ROWS, end - 1), mine_first = first[mine], mine_last = last[mine];
+  const bool sees = mine_first < mine_last;
+  const int begin = group_min_of(sees ? mine_first : FAR, part), stop = group_max_of(mine_last, part);
+  const int all_begin = group_max_of(mine_first, part), all_end = group_min_of(mine_last, part);
+
+  copy_tile(tiles, q_head, step, block, 0, end, head_dim);
+  copy_tile(tiles + ROOM, d_o + (long)head * head_dim, o_step, block, query_begin, end, head_dim);
+  all_copied();
+  BARRIER();
+  uint4 q[DEPTH], d[DEPTH];
+  take_fragments(q, tiles);
+  take_fragments(d, tiles + ROOM);
+  BARRIER();
+
+  int low[2], high[2];
+  float shift[2], less[2];
+  GLOBAL const uint* bits_of[2];
+  UNROLL for (int i = 0; i < 2; ++i) {
+    const int r = min(block + ROW(0, i), end - 1);
+    const long at = (long)head * n_queries + r - query_begin;
+    low[i] = first[r];
+    high[i] = last[r];
+    shift[i] = lse2[at];
+    less[i] = delta[at];
+    bits_of[i] = keep + at * words;
+  }
+  float4 sums[WIDTH / 8];
+  UNROLL for (int i = 0; i < WIDTH / 8; ++i) sums[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+  const float to_log2 = scale * LOG2_E;
+  int stage = 0;
+  if (STAGES > 1 && begin < stop) {
+    copy_tile(tiles, k_head, step, begin, 0, window_rows, head_dim);
+    copy_tile(tiles + ROOM, k_head + head_dim, step, begin, 0, window_rows, head_dim);
+  }
+  for (int key = begin; key < stop; key += TILE) {
+    LOCAL_ARG ushort *k_tile = tiles + stage * 2 * ROOM, *v_tile = k_tile + ROOM;
+    if (STAGES == 1) {
+      BARRIER();
+      copy_tile(k_tile, k_head, step, key, 0, window_rows, head_dim);
+      copy_tile(v_tile, k_head + head_dim, step, key, 0, window_rows, head_dim);
+    }
+    all_copied();
+    BARRIER();
+    if (STAGES > 1 && key + TILE < stop) {
+      stage = 1 - stage;
+      copy_tile(tiles + stage * 2 * ROOM, k_head, step, key + TILE, 0, window_rows, head_dim);
+      copy_tile(tiles + stage * 2 * ROOM + ROOM, k_head + head_dim, step, key + TILE, 0, window_rows,
+                head_dim);
+    }
+    const bool partly = key < all_begin || key + TILE > all_end;
+    UNROLL for (int piece = 0; piece < TILE / PART; ++piece) {
+      float4 s[PART / 8], d_p[PART / 8];
+      UNROLL for (int i = 0; i < PART / 8; ++i) s[i] = d_p[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+      MULTIPLY_BY_ROWS(s, q, 1, DEPTH, k_tile + piece * PART * STEP, STEP, PART);
+      MULTIPLY_BY_ROWS(d_p, d, 1, DEPTH, v_tile + piece * PART * STEP, STEP, PART);
+      if (words > 0) {
+        uint2 bits[2];
+        UNROLL for (int i = 0; i < 2; ++i) bits[i] = bits_of_keys(bits_of[i], key - low[i], words);
+        UNROLL for (int c = 0; c < PART / 8; ++c) {
+          const int at = piece * PART + 8 * c + COLUMN;
+          d_p[c] = F4(d_p[c].x * kept(bits[0], at, factor), d_p[c].y * kept(bits[0], at + 1, factor),
+                      d_p[c].z * kept(bits[1], at, factor), d_p[c].w * kept(bits[1], at + 1, factor));
+        }
+      }
+      UNROLL for (int c = 0; c < PART / 8; ++c) {
+        const int at = key + piece * PART + 8 * c + COLUMN;
+        float4 x = F4(exp2_fast(to_log2 * s[c].x - shift[0]), exp2_fast(to_log2 * s[c].y - shift[0]),
+                      exp2_fast(to_log2 * s[c].z - shift[1]), exp2_fast(to_log2 * s[c].w - shift[1]));
+        x = F4(x.x * (d_p[c].x - less[0]), x.y * (d_p[c].y - less[0]), x.z * (d_p[c].z - less[1]),
+               x.w * (d_p[c].w - less[1]));
+        if (partly) {
+          if (at < low[0] || at >= high[0]) x.x = 0.0f;
+          if (at + 1 < low[0] || at + 1 >= high[0]) x.y = 0.0f;
+          if (at < low[1] || at >= high[1]) x.z = 0.0f;
+          if (at + 1 < low[1] || at + 1 >= high[1]) x.w = 0.0f;
+        }
+        s[c] = x;
+      }
+      uint4 p[PART / 16];
+      UNROLL for (int i = 0; i < PART / 16; ++i) p[i] = sums_as_fragment(s + 2 * i);
+      MULTIPLY(sums, p, 1, PART / 16, k_tile + piece * PART * STEP, STEP, WIDTH);
+    }
+  }
+  const float factors[2] = {scale, scale};
+  store_block(d_qkv + (block - row_begin) * step + (long)slot * head_dim, step, sums, factors, tiles,
+              end - block, head_dim);
+}
+
+// d_k and d_v of the tile's own rows, from all queries that see them.
+KERNEL GROUP_SIZE(ITEM_COUNT, 1)
+    attention_d_keys(GLOBAL const T* qkv, int window_rows, GLOBAL const T* d_o, GLOBAL const i32* first,
+                     GLOBAL const i32* last, GLOBAL const i32* sequence_end, GLOBAL const float* lse2,
+                     GLOBAL const float* delta, GLOBAL const uint* keep, GLOBAL T* d_qkv, int row_begin,
+                     int n_rows, int query_begin, int n_queries, int head_dim, int group, int causal,
+                     float scale, float factor, int words) {
+  LOCAL ushort tiles[2 * STAGES * ROOM];  // queries and d_o
+  LOCAL float part[ITEM_COUNT];
+  LOCAL float shifts[STAGES * TILE], lesses[STAGES * TILE];
+  LOCAL int lows[STAGES * TILE], highs[STAGES * TILE];
+  LOCAL ushort exchange[EXCHANGE(ROWS * WIDTH)];
+  const int kv_head = GROUP(1), heads = GROUPS(1) * group, k_slot = kv_head * (group + 2) + group;
+  const long step = (long)GROUPS(1) * (group + 2) * head_dim, o_step = (long)heads * head_dim;
+  GLOBAL const T* k_head = qkv + (long)k_slot * head_dim;
+  const int block = row_begin + GROUP(0) * ROWS, end = min(block + ROWS, row_begin + n_rows);
+  const int queries_end = query_begin + n_queries;
+  const int mine = min(block + ITEM(0) % ROWS, end - 1), mine_first = first[mine];
+  const bool seen = mine_first < sequence_end[mine];
+  const int begin = max(query_begin, group_min_of(!seen    ? FAR
+                                                  : causal ? mine
+                                                           : mine_first,
+                                                  part)),
+            stop = min(queries_end, group_max_of(seen ? sequence_end[mine] : 0, part));
+
+  copy_tile(tiles, k_head, step, block, 0, end, head_dim);
+  copy_tile(tiles + ROOM, k_head + head_dim, step, block, 0, end, head_dim);
+  all_copied();
+  BARRIER();
+  uint4 k[DEPTH], v[DEPTH];
+  take_fragments(k, tiles);
+  take_fragments(v, tiles + ROOM);
+  BARRIER();
+
+  float4 d_k[WIDTH / 8], d_v[WIDTH / 8];
+  UNROLL for (int i = 0; i < WIDTH / 8; ++i) d_k[i] = d_v[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+  const float to_log2 = scale * LOG2_E;
+  const int tiles_each = begin < stop ? (stop - begin + TILE - 1) / TILE : 0, n_tiles = tiles_each * group;
+  for (int turn = 1 - STAGES; turn < n_tiles; ++turn) {
+    // The tile after this one is on its way meanwhile, where there is room for two.
+    const int coming = turn + STAGES - 1, stage = coming % STAGES;
+    if (STAGES == 1 || turn >= 0) {
+      if (STAGES > 1) all_copied();
+      BARRIER();
+    }
+    if (coming < n_tiles) {
+      const int head = kv_head * group + coming / tiles_each, query = begin + coming % tiles_each * TILE;
+      LOCAL_ARG ushort* q_tile = tiles + stage * 2 * ROOM;
+      copy_tile(q_tile, k_head - (long)(group - coming / tiles_each) * head_dim, step, query, 0, window_rows,
+                head_dim);
+      copy_tile(q_tile + ROOM, d_o + (long)head * head_dim, o_step, query, query_begin, queries_end,
+                head_dim);
+      if (ITEM(0) < TILE) {
+        const int r = query + ITEM(0), to = stage * TILE + ITEM(0);
+        const bool given = r < queries_end;
+        const long at = (long)head * n_queries + r - query_begin;
+        lows[to] = given ? first[r] : 0;
+        highs[to] = given ? last[r] : 0;
+        shifts[to] = given ? lse2[at] : 0.0f;
+        lesses[to] = given ? delta[at] : 0.0f;
+      }
+    }
+    if (STAGES == 1) {
+      all_copied();
+      BARRIER();
+    }
+    if (turn >= 0) {
+      const int now = turn % STAGES, head = kv_head * group + turn / tiles_each;
+      const int query = begin + turn % tiles_each * TILE;
+      LOCAL_ARG const ushort *q_tile = tiles + now * 2 * ROOM, *d_tile = q_tile + ROOM;
+      UNROLL for (int piece = 0; piece < TILE / PART; ++piece) {
+        float4 s[PART / 8], d_p[PART / 8];
+        UNROLL for (int i = 0; i < PART / 8; ++i) s[i] = d_p[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+        MULTIPLY_BY_ROWS(s, k, 1, DEPTH, q_tile + piece * PART * STEP, STEP, PART);
+        MULTIPLY_BY_ROWS(d_p, v, 1, DEPTH, d_tile + piece * PART * STEP, STEP, PART);
+        UNROLL for (int c = 0; c < PART / 8; ++c) {
+          float p[4] = {s[c].x, s[c].y, s[c].z, s[c].w}, x[4] = {d_p[c].x, d_p[c].y, d_p[c].z, d_p[c].w};
+          UNROLL for (int e = 0; e < 4; ++e) {  // key ROW(0, e / 2), query `col` of the tile
+            const int col = piece * PART + 8 * c + COLUMN + e % 2, at = now * TILE + col;
+            const int key = block + ROW(0, e / 2);
+            const bool there = key >= lows[at] && key < highs[at];
+            const float prob = there ? exp2_fast(to_log2 * p[e] - shifts[at]) : 0.0f;
+            float y = 1.0f;
+            if (words > 0) {
+              const long q = (long)head * n_queries + min(query + col, queries_end - 1) - query_begin;
+              const int bit = key - lows[at];
+              y = there && keep[q * words + (bit >> 5)] >> (bit & 31) & 1 ? factor : 0.0f;
+            }
+            x[e] = there ? prob * (y * x[e] - lesses[at]) : 0.0f;
+            p[e] = y * prob;
+          }
+          s[c] = F4(p[0], p[1], p[2], p[3]);
+          d_p[c] = F4(x[0], x[1], x[2], x[3]);
+        }
+        uint4 a[PART / 16];
+        UNROLL for (int i = 0; i < PART / 16; ++i) a[i] = sums_as_fragment(s + 2 * i);
+        MULTIPLY(d_v, a, 1, PART / 16, d_tile + piece * PART * STEP, STEP, WIDTH);
+        UNROLL for (int i = 0; i < PART / 16; ++i) a[i] = sums_as_fragment(d_p + 2 * i);
+        MULTIPLY(d_k, a, 1, PART / 16, q_tile + piece * PART * STEP, STEP, WIDTH);
+      }
+    }
+  }
+  GLOBAL T* out = d_qkv + (block - row_begin) * step + (long)k_slot * head_dim;
+  const float factors[2] = {scale, scale}, ones[2] = {1.0f, 1.0f};
+  store_block(out, step, d_k, factors, tiles, end - block, head_dim);
+  store_block(out + head_dim, step, d_v, ones, tiles, end - block, head_dim);
+}
+
+#endif
