@@ -12,44 +12,62 @@
 namespace tessera {
 namespace {
 
-Tiling tiling_of(const Config& config, const Graph& graph) {
-  if (config.run.tiling != "auto") return Tiling::parse(config.run.tiling);
+AutoTilingOptions tiling_options(const Config& config) {
   AutoTilingOptions options{.sequence = config.model.seq, .micro_batches = config.train.accumulate};
   if (!parse_devices(config.run.devices).only_cpu())
     options.speeds = calibrated_speeds(config, PerformanceModel(performance_file()));
-  return auto_tiling(graph, options);
+  return options;
 }
 
 }  // namespace
 
 std::vector<WorkerSpeed> calibrated_speeds(const Config& config, const PerformanceModel& calibration) {
   const DeviceSet devices = parse_devices(config.run.devices);
-  std::vector<std::string> kinds;
-  const auto add = [&](const std::vector<int>& indices, const auto& all) {
-    for (int index : indices)
-      if (index < static_cast<int>(all.size())) kinds.push_back(all[static_cast<size_t>(index)].kind());
-  };
-  if (!devices.opencl.empty()) add(devices.opencl, opencl_devices());
-  if (!devices.cuda.empty()) add(devices.cuda, cuda_devices());
-  if (kinds.empty()) return {};
-  kinds.insert(kinds.end(), static_cast<size_t>(std::max<int64_t>(1, config.run.workers)), cpu_kind());
   std::map<std::string, WorkerSpeed> speeds;
-  for (const std::string& kind : kinds) {
+  const auto add = [&](const std::string& kind, const Peaks* nominal, int workers) {
     const Peaks* peaks = calibration.peaks(kind);
-    if (!peaks) return {};
+    if (!peaks) peaks = nominal;
+    if (!peaks) return false;
     WorkerSpeed& speed = speeds.try_emplace(kind, WorkerSpeed{.workers = 0}).first->second;
     speed.flops = config.run.dtype == DType::f32 ? peaks->f32_flops : peaks->bf16_flops;
-    ++speed.workers;
-  }
+    speed.memory_bytes = peaks->memory_bytes;
+    speed.device = kind != cpu_kind();
+    speed.workers += workers;
+    return true;
+  };
+  bool known = true;
+  for (const int index : devices.opencl)
+    if (const auto& all = opencl_devices(); index < static_cast<int>(all.size()))
+      known = add(all[static_cast<size_t>(index)].kind(), nullptr, 1) && known;
+  for (const int index : devices.cuda)
+    if (const auto& all = cuda_devices(); index < static_cast<int>(all.size())) {
+      const CudaDevice& device = all[static_cast<size_t>(index)];
+      const Peaks nominal = nominal_gpu(device.multiprocessors);
+      known = add(device.kind(), &nominal, 1) && known;
+    }
+  if (speeds.empty() || !known) return {};
+  const int cores = static_cast<int>(std::max<int64_t>(1, config.run.workers));
+  // Cores that were not measured make no difference beside a GPU, whatever they are.
+  if (!add(cpu_kind(), devices.cuda.empty() ? nullptr : &nominal_core, cores)) return {};
   std::vector<WorkerSpeed> list;
   for (const auto& [kind, speed] : speeds) list.push_back(speed);
   return list;
 }
 
 Plan training_plan(const Config& config, const Graph& graph) {
-  return make_plan(graph, {.tiling = tiling_of(config, graph),
-                           .recompute = config.train.recompute,
-                           .micro_batches = static_cast<int>(config.train.accumulate)});
+  PlanOptions options{.recompute = config.train.recompute,
+                      .micro_batches = static_cast<int>(config.train.accumulate)};
+  if (config.run.tiling != "auto") {
+    options.tiling = Tiling::parse(config.run.tiling);
+    return make_plan(graph, options);
+  }
+  const AutoTilingOptions automatic = tiling_options(config);
+  options.tiling = auto_tiling(graph, automatic);
+  // Longer than the device waits between tasks, shorter than a step by far.
+  constexpr double run_seconds = 2e-3;
+  if (const auto device = only_device(graph, automatic); device && device->workers == 1)
+    options.runs = {.flops = run_seconds * device->flops, .bytes = run_seconds * device->memory_bytes};
+  return make_plan(graph, options);
 }
 
 Plan evaluation_plan(const Config& config, const Graph& graph, const Tiling& training) {

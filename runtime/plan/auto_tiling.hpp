@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "runtime/core/tiling.hpp"
@@ -10,10 +11,12 @@
 
 namespace tessera {
 
-// Workers of one kind, and the matrix products that each does, in flops per second.
+// Workers of one kind, and what each does per second: flops of matrix products, bytes of its memory.
 struct WorkerSpeed {
   int workers = 1;
   double flops = 0;
+  double memory_bytes = 0;
+  bool device = false;  // none of the CPU's
 };
 
 struct AutoTilingOptions {
@@ -31,6 +34,13 @@ struct AutoTilingOptions {
 // large ones for a GPU, first, then many small ones for cores. A kind whose share is below its smallest tile
 // gets none of its own; it helps out with others'. So where all kinds but one are that slow, or the kinds are
 // nearly alike, the cuts are those of a machine of one kind.
+//
+// Where that kind is a device, it gets tiles as large as 0.75 ms allow, each device's rows in a group of
+// their own, and the vocabulary in a few pieces of a multiple of 128 columns, which matrix units like, with
+// what is left over as a last one.
 Tiling auto_tiling(const Graph& graph, const AutoTilingOptions& options);
+
+// That device, where there is one.
+std::optional<WorkerSpeed> only_device(const Graph& graph, const AutoTilingOptions& options);
 
 }  // namespace tessera

@@ -16,8 +16,9 @@ void link_tasks(Plan& plan);                      // dependencies.cpp: fills nex
 void order_micro_batches(Plan& plan, int count);  // micro_batches.cpp
 void fuse(Plan& plan);                            // fuse.cpp
 void join_chains(Plan& plan);                     // join_chains.cpp
-void assign_buffers(Plan& plan);                  // lifetimes.cpp
-void prioritise(Plan& plan);                      // priorities.cpp
+void join_runs(Plan& plan, const RunLimit& limit);   // join_runs.cpp
+void assign_buffers(Plan& plan);                     // lifetimes.cpp
+void prioritise(Plan& plan);                         // priorities.cpp
 void place(Plan& plan, const Placement& placement);  // place.cpp
 
 }  // namespace tessera

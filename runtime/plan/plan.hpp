@@ -88,13 +88,20 @@ enum class Recompute : uint8_t { none, attention, block };
 // Which node a tile belongs to; a pure function. One node: always 0.
 using Placement = std::function<int(const Tile&)>;
 
+// What a joined task may have of work: so many flops, or so many bytes, or parts of both.
+struct RunLimit {
+  double flops = 0, bytes = 0;
+  explicit operator bool() const { return flops > 0 && bytes > 0; }
+};
+
 struct PlanOptions {
   Tiling tiling = {};
   Recompute recompute = Recompute::none;
   int micro_batches = 1;  // row tiles are worked through in this many parts, one after the other
   bool fold = true, fuse = true;
   bool join_chains =
-      false;  // also of tasks that are not light: for plans of tasks that barely outlast their start
+      false;           // also of tasks that are not light: for plans of tasks that barely outlast their start
+  RunLimit runs = {};  // for one worker: tasks that follow each other are one, up to this limit
   Placement placement = {};
 };
 

@@ -22,12 +22,12 @@ double analytic_seconds(const TaskCost& cost, const Peaks& peaks) {
   return peaks.task_seconds + std::max(computing, moving);
 }
 
-int PerformanceModel::kind(const std::string& name) {
+int PerformanceModel::kind(const std::string& name, const Peaks& nominal) {
   const auto known = std::find(kinds_.begin(), kinds_.end(), name);
   if (known != kinds_.end()) return static_cast<int>(known - kinds_.begin());
   const Peaks* measured = peaks(name);
   kinds_.push_back(name);
-  peaks_of_kind_.push_back(measured ? std::optional(*measured) : std::nullopt);
+  peaks_of_kind_.push_back(measured ? *measured : nominal);
   return static_cast<int>(kinds_.size()) - 1;
 }
 
@@ -52,10 +52,7 @@ Expected PerformanceModel::expected(const Entry& entry, int kind) const {
   const auto k = static_cast<size_t>(kind);
   const double median = entry.histories_[k].median.load(std::memory_order_relaxed);
   if (median >= 0) return {.seconds = median, .young = false};
-  // Nominal, where nothing better is known.
-  static constexpr Peaks nominal{.f32_flops = 50e9, .bf16_flops = 50e9};
-  return {.seconds = analytic_seconds(entry.cost_, peaks_of_kind_[k] ? *peaks_of_kind_[k] : nominal),
-          .young = true};
+  return {.seconds = analytic_seconds(entry.cost_, peaks_of_kind_[k]), .young = true};
 }
 
 void PerformanceModel::add(Entry& entry, int kind, double seconds) {

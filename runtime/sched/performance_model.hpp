@@ -30,6 +30,18 @@ struct Peaks {
   bool operator==(const Peaks&) const = default;
 };
 
+// What is taken for granted where nothing was measured: of a core, and of a GPU by its compute units, which
+// is about what those of the Ampere and Hopper generations have.
+inline constexpr Peaks nominal_core{.f32_flops = 50e9, .bf16_flops = 50e9};
+constexpr Peaks nominal_gpu(int compute_units) {
+  return {.f32_flops = compute_units * 0.3e12,
+          .bf16_flops = compute_units * 3e12,
+          .memory_bytes = compute_units * 15e9,
+          .to_device_bytes = 12e9,
+          .from_device_bytes = 12e9,
+          .task_seconds = 5e-6};
+}
+
 // What a task's time is guessed from.
 struct TaskCost {
   uint64_t footprint = 0;
@@ -53,8 +65,8 @@ class PerformanceModel {
   explicit PerformanceModel(std::filesystem::path file = {});
 
   // Kinds of workers, by names such as "opencl Portable Computing Language pthread-… 3.1"; named before the
-  // first task is.
-  int kind(const std::string& name);
+  // first task is. What was not measured is taken to be `nominal`.
+  int kind(const std::string& name, const Peaks& nominal = nominal_core);
   const Peaks* peaks(const std::string& kind) const;  // null where they were not measured
   void set_peaks(const std::string& kind, const Peaks& peaks) { peaks_[kind] = peaks; }
 
@@ -79,7 +91,7 @@ class PerformanceModel {
   std::map<std::string, Peaks> peaks_;
   std::map<uint64_t, std::map<std::string, Saved>> saved_;  // by footprint and kind
   std::vector<std::string> kinds_;
-  std::vector<std::optional<Peaks>> peaks_of_kind_;
+  std::vector<Peaks> peaks_of_kind_;
   std::map<uint64_t, std::unique_ptr<Entry>> entries_;
 };
 

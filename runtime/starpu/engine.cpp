@@ -349,7 +349,10 @@ class StarpuEngine final : public Engine {
 
   void name_kinds() {
     for (const auto& queue : queues_) {
-      timing_.kinds.push_back(timing_.model->kind(queue ? queue->kind() : cpu_kind()));
+      const bool gpu = queue && !queue->traits().is_cpu;
+      timing_.kinds.push_back(
+          timing_.model->kind(queue ? queue->kind() : cpu_kind(),
+                              gpu ? nominal_gpu(queue->traits().compute_units) : nominal_core));
       unlike_ = unlike_ || queue;
     }
   }

@@ -16,8 +16,14 @@ StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflo
   for (int step = 0; step < run.warmup; ++step) run.start().wait();
   run.executor.wait();
   run.executor.clear_records();
+  run.executor.set_record(!run.records_disturb);
   const double step_s = seconds_of_step(run.steps, run.start);
   run.executor.wait();
+  if (run.records_disturb) {
+    run.executor.set_record(true);
+    for (int step = 0; step < 3; ++step) run.start().wait();
+    run.executor.wait();
+  }
 
   StepReport report;
   report.shape = shape.name;

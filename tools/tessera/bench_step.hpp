@@ -16,6 +16,7 @@ struct StepRun {
   Executor& executor;                     // made with `record`
   std::function<Executor::Step()> start;  // feeds and starts one step
   int warmup = 3, steps = 9;
+  bool records_disturb = false;  // devices wait for what they record: then steps of their own are
 };
 
 struct StepReport {
@@ -25,7 +26,7 @@ struct StepReport {
   int64_t peak_bytes = 0;
   int64_t predicted_bytes = 0,
           intermediate_bytes = 0;  // what the plan said; activations are among the latter
-  KernelTimes times;               // of the measured steps
+  KernelTimes times;               // of the measured steps, or of others like them
 
   double share() const { return ceiling_gflops > 0 ? gflops / ceiling_gflops : 0; }
 };

@@ -52,7 +52,8 @@ void run(const Arguments& arguments) {
   StepReport report = measure_step(shape, config.run.dtype, ceiling,
                                    {.executor = executor,
                                     .start = [&] { return executor.run(random.feeds()); },
-                                    .steps = arguments.steps});
+                                    .steps = arguments.steps,
+                                    .records_disturb = !engine.cuda.empty() || !engine.opencl.empty()});
   report.predicted_bytes = predicted;
   report.intermediate_bytes = intermediate;
   arguments.json ? print_line(as_json(report)) : print_text(report);
