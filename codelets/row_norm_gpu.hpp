@@ -15,7 +15,7 @@ namespace row_norm {
 
 // Rows whose sums are taken together. A CPU's groups are one item, which has so many rows and sums over them
 // as it goes; those of other devices have a row each, and further groups sum over the rows.
-constexpr int rows_together = 64, sum_cols = 32, sum_strands = 8;
+constexpr int rows_together = 64, sum_items = 32, sum_strands = 8, sum_cols = 8 * sum_items;
 
 inline int items(const DeviceQueue& queue) { return queue.traits().is_cpu ? 1 : 128; }
 inline int64_t groups(const DeviceQueue& queue, int64_t rows) {
@@ -34,7 +34,7 @@ inline DeviceKernel kernel(const DeviceQueue& queue, std::string_view name, DTyp
            {"ITEM_COUNT", items(queue)},
            {"CHAINS", on_cpu ? 4 : 1},
            {"ROWS", on_cpu || name == "norm_sums" ? rows_together : 1},
-           {"COLS", sum_cols},
+           {"COLS", sum_items},
            {"STRANDS", sum_strands}}};
 }
 
@@ -73,7 +73,7 @@ inline void norm_backward_gpu(const TileArgs& args, DeviceQueue& queue, bool cen
   if (!on_cpu)
     queue.launch(kernel("norm_sums"),
                  {.groups = {(cols + row_norm::sum_cols - 1) / row_norm::sum_cols, part.rows, 1},
-                  .items = {row_norm::sum_cols, row_norm::sum_strands}},
+                  .items = {row_norm::sum_items, row_norm::sum_strands}},
                  x, statistics, d_y, parts[0], parts[n_sums - 1], rows, cols);
   for (size_t k = 0; k < n_sums; ++k) {
     const std::array<TileView, 2> tiles{parts[k], args[4 + k]};

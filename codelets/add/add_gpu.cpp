@@ -13,12 +13,12 @@ DeviceKernel kernel(const TileArgs& args, std::string_view name) {
 
 void add_gpu(const TileArgs& args, DeviceQueue& queue) {
   const int64_t n = args[2].size();
-  queue.launch(kernel(args, "add"), for_each(n), args[0], args[1], args[2], n);
+  queue.launch(kernel(args, "add"), for_each_wide(n), args[0], args[1], args[2], n);
 }
 
 void add_row_gpu(const TileArgs& args, DeviceQueue& queue) {
   const int64_t cols = args[2].cols;
-  queue.launch(kernel(args, "add_row"), for_each_in_rows(args[2].rows, cols), args[0], args[1], args[2],
+  queue.launch(kernel(args, "add_row"), for_each_wide_in_rows(args[2].rows, cols), args[0], args[1], args[2],
                cols);
 }
 

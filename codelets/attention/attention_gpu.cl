@@ -269,11 +269,10 @@ KERNEL row_sums(GLOBAL const T* o, GLOBAL const float* lse, GLOBAL const T* d_o,
                 int head_dim, int row_at, int n_rows, GLOBAL float* delta, GLOBAL float* lse2) {
   FOR_EACH(i, (long)rows * heads) {
     const long to = i % heads * n_rows + row_at + i / heads;
-    float x[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
-    for (int d = 0; d < head_dim; d += 8)
-      UNROLL for (int k = 0; k < 8; ++k) if (d + k < head_dim) x[k] +=
-          LOAD(T, o, i * head_dim + d + k) * LOAD(T, d_o, i * head_dim + d + k);
-    delta[to] = ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
+    wide x = SPLAT(0.0f);
+    for (int d = 0; d < head_dim; d += WIDE)
+      x += LOADW(T, o + i * head_dim, d, head_dim) * LOADW(T, d_o + i * head_dim, d, head_dim);
+    delta[to] = sum_wide(x);
     lse2[to] = lse[i] * LOG2_E;
   }
 }

@@ -11,7 +11,7 @@ void attention_gpu(const TileArgs& args, DeviceQueue& queue) {
   const DeviceWindow::Spans spans = at.spans();
   const void* keep = at.keep_bits(spans, args[args.count() - 3]);
   if (at.on_matrix_units())
-    return queue.launch(at.units_kernel("attention"), at.units_blocks(at.heads), at.joined(at.qkv),
+    return queue.launch(at.units_kernel("attention", 0), at.units_blocks(at.heads, 0), at.joined(at.qkv),
                         at.window_rows(), spans.first, spans.last, keep, o, lse, at.row_begin, at.n_rows,
                         at.head_dim, at.group, at.scale, at.factor, at.words);
   void* packed = queue.scratch<float>(at.own.cols / at.layout.head_dim * at.slot_floats());
@@ -58,10 +58,11 @@ void backward_on_matrix_units(const DeviceWindow& at, const DeviceWindow::Spans&
                               const OfQueries& of, const TileView& d_qkv) {
   const RowSums sums(of, at);
   const void *qkv = at.joined(at.qkv), *d_o = at.joined(of.d_o);
-  at.queue.launch(at.units_kernel("attention_d_queries"), at.units_blocks(at.heads), qkv, at.window_rows(),
-                  d_o, spans.first, spans.last, sums.lse2, sums.delta, keep, d_qkv, at.row_begin, at.n_rows,
-                  at.query_begin, at.n_queries, at.head_dim, at.group, at.scale, at.factor, at.words);
-  at.queue.launch(at.units_kernel("attention_d_keys"), at.units_blocks(at.heads / at.group), qkv,
+  at.queue.launch(at.units_kernel("attention_d_queries", 1), at.units_blocks(at.heads, 1), qkv,
+                  at.window_rows(), d_o, spans.first, spans.last, sums.lse2, sums.delta, keep, d_qkv,
+                  at.row_begin, at.n_rows, at.query_begin, at.n_queries, at.head_dim, at.group, at.scale,
+                  at.factor, at.words);
+  at.queue.launch(at.units_kernel("attention_d_keys", 2), at.units_blocks(at.heads / at.group, 2), qkv,
                   at.window_rows(), d_o, spans.first, spans.last, spans.end, sums.lse2, sums.delta, keep,
                   d_qkv, at.row_begin, at.n_rows, at.query_begin, at.n_queries, at.head_dim, at.group,
                   int{at.op.options.causal}, at.scale, at.factor, at.words);

@@ -2,17 +2,17 @@
 // tiles of FlashAttention-2 (Dao, 2023); its backward pass in two kernels, which need no sum over groups.
 // SPDX-License-Identifier: Apache-2.0
 //
-// WIDTH: head_dim filled up with zeros to 64 or 128. A group of four warps has a block of ROWS rows and goes
-// through the rows that these see, TILE at a time. Rows are counted from the first row of the window; qkv is
-// the whole window, d_o its rows from query_begin on.
+// PASS: 0 forward, 1 and 2 backward. WIDTH: head_dim filled up with zeros to 64 or 128. A group of four warps
+// has a block of ROWS rows and goes through the rows that these see, TILE at a time. Rows are counted from
+// the first row of the window; qkv is the whole window, d_o its rows from query_begin on.
 #define ITEM_COUNT 128
 #define TILE 64
-#define PART 32           // columns of a tile for which scores are held at a time, in the backward pass
-#define STEP (WIDTH + 8)  // of a row in local memory: eight of them lie in different banks
+#define PART (BLOCKS > 1 ? 16 : 32)  // columns of a tile for which scores are held at a time, backward
+#define STEP (WIDTH + 8)             // of a row in local memory: eight of them lie in different banks
 #define DEPTH (WIDTH / 16)
 #define STAGES (WIDTH == 64 ? 2 : 1)
 #define ROOM (TILE * STEP)
-#define BLOCKS (WIDTH == 64 && !BACKWARD ? 2 : 1)  // of 16 rows, for a warp
+#define BLOCKS (WIDTH == 64 && PASS < 2 ? 2 : 1)  // of 16 rows, for a warp
 #define ROWS (64 * BLOCKS)
 #define LOG2_E 1.44269504f
 
@@ -76,7 +76,7 @@ FN int group_max_of(int x, LOCAL_ARG float* part) { return (int)group_max((float
 
 #define FAR (1 << 24)  // beyond all rows
 
-#if !BACKWARD
+#if PASS == 0
 
 KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     attention(GLOBAL const T* qkv, int window_rows, GLOBAL const i32* first, GLOBAL const i32* last,
@@ -210,7 +210,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
               end - block, head_dim);
 }
 
-#else
+#elif PASS == 1
 
 // d_q of the tile's own rows.
 KERNEL GROUP_SIZE(ITEM_COUNT, 1)
@@ -227,34 +227,36 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   GLOBAL const T* k_head = q_head + (long)(group - head % group) * head_dim;
   const int block = row_begin + (GROUPS(0) - 1 - GROUP(0)) * ROWS,
             end = min(block + ROWS, row_begin + n_rows);
-  const int mine = min(block + ITEM(0) % ROWS, end - 1), mine_first = first[mine], mine_last = last[mine];
+  const int mine = min(block + ITEM(0), end - 1), mine_first = first[mine], mine_last = last[mine];
   const bool sees = mine_first < mine_last;
   const int begin = group_min_of(sees ? mine_first : FAR, part), stop = group_max_of(mine_last, part);
   const int all_begin = group_max_of(mine_first, part), all_end = group_min_of(mine_last, part);
 
-  copy_tile(tiles, q_head, step, block, 0, end, head_dim);
-  copy_tile(tiles + ROOM, d_o + (long)head * head_dim, o_step, block, query_begin, end, head_dim);
+  LOCAL_ARG ushort* d_rows = tiles + BLOCKS * ROOM;
+  UNROLL for (int m = 0; m < BLOCKS; ++m) {
+    copy_tile(tiles + m * ROOM, q_head, step, block + m * TILE, 0, end, head_dim);
+    copy_tile(d_rows + m * ROOM, d_o + (long)head * head_dim, o_step, block + m * TILE, query_begin, end,
+              head_dim);
+  }
   all_copied();
   BARRIER();
-  uint4 q[DEPTH], d[DEPTH];
+  uint4 q[BLOCKS * DEPTH], d[BLOCKS * DEPTH];
   take_fragments(q, tiles);
-  take_fragments(d, tiles + ROOM);
+  take_fragments(d, d_rows);
   BARRIER();
 
-  int low[2], high[2];
-  float shift[2], less[2];
-  GLOBAL const uint* bits_of[2];
-  UNROLL for (int i = 0; i < 2; ++i) {
-    const int r = min(block + ROW(0, i), end - 1);
+  int low[2 * BLOCKS], high[2 * BLOCKS];
+  float shift[2 * BLOCKS], less[2 * BLOCKS];
+  UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
+    const int r = min(block + ROW(i / 2, i % 2), end - 1);
     const long at = (long)head * n_queries + r - query_begin;
     low[i] = first[r];
     high[i] = last[r];
     shift[i] = lse2[at];
     less[i] = delta[at];
-    bits_of[i] = keep + at * words;
   }
-  float4 sums[WIDTH / 8];
-  UNROLL for (int i = 0; i < WIDTH / 8; ++i) sums[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+  float4 sums[BLOCKS * WIDTH / 8];
+  UNROLL for (int i = 0; i < BLOCKS * WIDTH / 8; ++i) sums[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
   const float to_log2 = scale * LOG2_E;
   int stage = 0;
   if (STAGES > 1 && begin < stop) {
@@ -278,42 +280,50 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     }
     const bool partly = key < all_begin || key + TILE > all_end;
     UNROLL for (int piece = 0; piece < TILE / PART; ++piece) {
-      float4 s[PART / 8], d_p[PART / 8];
-      UNROLL for (int i = 0; i < PART / 8; ++i) s[i] = d_p[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
-      MULTIPLY_BY_ROWS(s, q, 1, DEPTH, k_tile + piece * PART * STEP, STEP, PART);
-      MULTIPLY_BY_ROWS(d_p, d, 1, DEPTH, v_tile + piece * PART * STEP, STEP, PART);
-      if (words > 0) {
-        uint2 bits[2];
-        UNROLL for (int i = 0; i < 2; ++i) bits[i] = bits_of_keys(bits_of[i], key - low[i], words);
-        UNROLL for (int c = 0; c < PART / 8; ++c) {
-          const int at = piece * PART + 8 * c + COLUMN;
-          d_p[c] = F4(d_p[c].x * kept(bits[0], at, factor), d_p[c].y * kept(bits[0], at + 1, factor),
-                      d_p[c].z * kept(bits[1], at, factor), d_p[c].w * kept(bits[1], at + 1, factor));
+      float4 s[BLOCKS * PART / 8], d_p[BLOCKS * PART / 8];
+      UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) s[i] = d_p[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+      MULTIPLY_BY_ROWS(s, q, BLOCKS, DEPTH, k_tile + piece * PART * STEP, STEP, PART);
+      MULTIPLY_BY_ROWS(d_p, d, BLOCKS, DEPTH, v_tile + piece * PART * STEP, STEP, PART);
+      if (words > 0) UNROLL for (int m = 0; m < BLOCKS; ++m) {
+          uint2 bits[2];
+          UNROLL for (int i = 0; i < 2; ++i) {
+            const int r = min(block + ROW(m, i), end - 1) - query_begin;
+            bits[i] = bits_of_keys(keep + ((long)head * n_queries + r) * words, key - low[2 * m + i], words);
+          }
+          UNROLL for (int c = 0; c < PART / 8; ++c) {
+            const int i = m * (PART / 8) + c, at = piece * PART + 8 * c + COLUMN;
+            d_p[i] = F4(d_p[i].x * kept(bits[0], at, factor), d_p[i].y * kept(bits[0], at + 1, factor),
+                        d_p[i].z * kept(bits[1], at, factor), d_p[i].w * kept(bits[1], at + 1, factor));
+          }
         }
-      }
-      UNROLL for (int c = 0; c < PART / 8; ++c) {
-        const int at = key + piece * PART + 8 * c + COLUMN;
-        float4 x = F4(exp2_fast(to_log2 * s[c].x - shift[0]), exp2_fast(to_log2 * s[c].y - shift[0]),
-                      exp2_fast(to_log2 * s[c].z - shift[1]), exp2_fast(to_log2 * s[c].w - shift[1]));
-        x = F4(x.x * (d_p[c].x - less[0]), x.y * (d_p[c].y - less[0]), x.z * (d_p[c].z - less[1]),
-               x.w * (d_p[c].w - less[1]));
+      UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
+        const int m = i / (PART / 8), at = key + piece * PART + i % (PART / 8) * 8 + COLUMN;
+        const float shift0 = shift[2 * m], shift1 = shift[2 * m + 1];
+        const float less0 = less[2 * m], less1 = less[2 * m + 1];
+        float4 x = F4(exp2_fast(to_log2 * s[i].x - shift0) * (d_p[i].x - less0),
+                      exp2_fast(to_log2 * s[i].y - shift0) * (d_p[i].y - less0),
+                      exp2_fast(to_log2 * s[i].z - shift1) * (d_p[i].z - less1),
+                      exp2_fast(to_log2 * s[i].w - shift1) * (d_p[i].w - less1));
         if (partly) {
-          if (at < low[0] || at >= high[0]) x.x = 0.0f;
-          if (at + 1 < low[0] || at + 1 >= high[0]) x.y = 0.0f;
-          if (at < low[1] || at >= high[1]) x.z = 0.0f;
-          if (at + 1 < low[1] || at + 1 >= high[1]) x.w = 0.0f;
+          if (at < low[2 * m] || at >= high[2 * m]) x.x = 0.0f;
+          if (at + 1 < low[2 * m] || at + 1 >= high[2 * m]) x.y = 0.0f;
+          if (at < low[2 * m + 1] || at >= high[2 * m + 1]) x.z = 0.0f;
+          if (at + 1 < low[2 * m + 1] || at + 1 >= high[2 * m + 1]) x.w = 0.0f;
         }
-        s[c] = x;
+        s[i] = x;
       }
-      uint4 p[PART / 16];
-      UNROLL for (int i = 0; i < PART / 16; ++i) p[i] = sums_as_fragment(s + 2 * i);
-      MULTIPLY(sums, p, 1, PART / 16, k_tile + piece * PART * STEP, STEP, WIDTH);
+      uint4 p[BLOCKS * PART / 16];
+      UNROLL for (int i = 0; i < BLOCKS * PART / 16; ++i) p[i] = sums_as_fragment(s + 2 * i);
+      MULTIPLY(sums, p, BLOCKS, PART / 16, k_tile + piece * PART * STEP, STEP, WIDTH);
     }
   }
-  const float factors[2] = {scale, scale};
+  float factors[2 * BLOCKS];
+  UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) factors[i] = scale;
   store_block(d_qkv + (block - row_begin) * step + (long)slot * head_dim, step, sums, factors, tiles,
               end - block, head_dim);
 }
+
+#else
 
 // d_k and d_v of the tile's own rows, from all queries that see them.
 KERNEL GROUP_SIZE(ITEM_COUNT, 1)

@@ -10,7 +10,7 @@ namespace tessera {
 namespace {
 
 // Rows of a block in attention_units_gpu.cl.
-int64_t units_rows(int64_t head_dim, bool backward) { return head_dim <= 64 && !backward ? 128 : 64; }
+int64_t units_rows(int64_t head_dim, int pass) { return head_dim <= 64 && pass < 2 ? 128 : 64; }
 
 int64_t width_of(int64_t head_dim) { return (head_dim + 63) / 64 * 64; }
 
@@ -51,17 +51,14 @@ bool DeviceWindow::on_matrix_units() const {
   return queue.traits().matrix_units && own.dtype != DType::f32 && head_dim % 8 == 0 && head_dim <= 128;
 }
 
-DeviceKernel DeviceWindow::units_kernel(std::string_view name) const {
+DeviceKernel DeviceWindow::units_kernel(std::string_view name, int pass) const {
   return {"attention_units",
           name,
-          {{"T", own.dtype},
-           {"WIDTH", width_of(layout.head_dim)},
-           {"BACKWARD", int{backward}},
-           {"MATRIX_UNITS", 1}}};
+          {{"T", own.dtype}, {"WIDTH", width_of(layout.head_dim)}, {"PASS", pass}, {"MATRIX_UNITS", 1}}};
 }
 
-Grid DeviceWindow::units_blocks(int64_t n_heads) const {
-  const int64_t rows = units_rows(layout.head_dim, backward);
+Grid DeviceWindow::units_blocks(int64_t n_heads, int pass) const {
+  const int64_t rows = units_rows(layout.head_dim, pass);
   return {.groups = {(n_rows + rows - 1) / rows, n_heads, 1}, .items = {128, 1}};
 }
 

@@ -29,8 +29,8 @@ struct DeviceWindow {
 
   // Whether attention_units_gpu.cl has kernels for it; else attention_gpu.cl has, which the others come from.
   bool on_matrix_units() const;
-  DeviceKernel units_kernel(std::string_view name) const;
-  Grid units_blocks(int64_t n_heads) const;
+  DeviceKernel units_kernel(std::string_view name, int pass) const;  // its PASS
+  Grid units_blocks(int64_t n_heads, int pass) const;
 
   DeviceKernel kernel(std::string_view name) const;
   Grid blocks(int64_t n_heads) const;  // of the own rows

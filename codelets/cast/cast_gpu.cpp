@@ -6,8 +6,8 @@ namespace tessera {
 
 void cast_gpu(const TileArgs& args, DeviceQueue& queue) {
   const int64_t n = args[1].size();
-  queue.launch({"cast", "cast", {{"S", args[0].dtype}, {"T", args[1].dtype}}}, for_each(n), args[0], args[1],
-               n);
+  queue.launch({"cast", "cast", {{"S", args[0].dtype}, {"T", args[1].dtype}}}, for_each_wide(n), args[0],
+               args[1], n);
 }
 
 }  // namespace tessera

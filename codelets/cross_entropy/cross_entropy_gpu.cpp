@@ -98,9 +98,10 @@ void cross_entropy_backward_gpu(const TileArgs& args, DeviceQueue& queue) {
   const TileView &dst = args[0], &count = args[4];
   const TileView& d_loss = op.from_loss ? args[5] : count;
   const TileView& d_lse = op.from_lse ? args[op.from_loss ? 6 : 5] : count;
-  queue.launch(kernel(queue, op, "cross_entropy_backward", dst.dtype), for_each_in_rows(dst.rows, dst.cols),
-               args[1], args[2], args[3], count, d_loss, d_lse, dst, dst.cols, int32(dst.col0),
-               op.options.ignore_index, smoothing_of(op), static_cast<float>(args.params[0]));
+  queue.launch(kernel(queue, op, "cross_entropy_backward", dst.dtype),
+               for_each_wide_in_rows(dst.rows, dst.cols), args[1], args[2], args[3], count, d_loss, d_lse,
+               dst, dst.cols, int32(dst.col0), op.options.ignore_index, smoothing_of(op),
+               static_cast<float>(args.params[0]));
 }
 
 }  // namespace tessera

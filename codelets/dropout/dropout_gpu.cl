@@ -23,7 +23,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     const long n = at + 4 * CHUNK < length ? at + 4 * CHUNK : length;
     for (long e = from + WIDE * ITEM(0); e < n; e += WIDE * ITEM_COUNT) {
       const wide_bits drawn = wide_words(draws + (e - at));
-      STOREW(T, y_run, e, n, drawn >= least ? factor * LOADW(T, x_run, e, n) : SPLAT(0.0f));
+      STOREW(T, y_run, e, n, pick(drawn >= least, factor * LOADW(T, x_run, e, n), SPLAT(0.0f)));
     }
     if (ITEM_COUNT > 1) BARRIER();
   }

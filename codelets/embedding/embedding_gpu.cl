@@ -5,10 +5,10 @@
 // become 0.
 KERNEL embedding(GLOBAL const i32* ids, GLOBAL T* y, GLOBAL const S* table, long cols, int first_id,
                  int n_ids, int overwrite) {
-  FOR_EACH_IN_ROWS(r, c, cols) {
+  EACH_WIDE_IN_ROWS(r, c, cols) {
     const int at = ids[r] - first_id, here = ids[r] >= first_id && at < n_ids;
     if (here || overwrite)
-      STORE(T, y, r * cols + c, here ? LOAD(S, table, (here ? at : 0) * cols + c) : 0.0f);
+      STOREW(T, y + r * cols, c, cols, here ? LOADW(S, table + at * cols, c, cols) : SPLAT(0.0f));
   }
 }
 
@@ -28,30 +28,56 @@ KERNEL GROUP_SIZE(WIDTH, 1)
     }
 }
 
-// links[r] = the next row with the same id, `rows` where there is none; -1 - that where an earlier row has
-// the id too.
-KERNEL link_rows(GLOBAL const i32* ids, GLOBAL i32* links, int rows) {
-  FOR_EACH(r, rows) {
-    const i32 id = ids[r];
-    int next = rows, earlier = 0;
-    for (int k = 0; k < rows; ++k) {
-      const int same = ids[k] == id;
-      earlier |= same && k < r;
-      next = same && k > r && k < next ? k : next;
-    }
-    links[r] = earlier ? -1 - next : next;
+// The rows of every id of a table tile, in their order: with counts and places of ids and the number of rows
+// that have found a place so far all 0 at first,
+//   count_rows   counts[id] = how many rows have it; slots[r] = how many were counted before r, by chance
+//   place_ids    places[id] = where its rows begin
+//   list_rows    listed[places[id] + slots[r]] = r
+//   order_rows   ordered likewise, but by r; and firsts[r]: whether r is the first row of its id
+#define HERE(r) (ids[r] >= first_id && ids[r] - first_id < n_ids)
+
+KERNEL count_rows(GLOBAL const i32* ids, GLOBAL i32* counts, GLOBAL i32* slots, long rows, int first_id,
+                  int n_ids) {
+  FOR_EACH(r, rows) if (HERE(r)) slots[r] = ATOMIC_ADD(counts + (ids[r] - first_id), 1);
+}
+
+KERNEL place_ids(GLOBAL const i32* ids, GLOBAL const i32* counts, GLOBAL const i32* slots, GLOBAL i32* places,
+                 GLOBAL i32* placed, long rows, int first_id, int n_ids) {
+  FOR_EACH(r, rows)
+  if (HERE(r) && slots[r] == 0) {
+    const int id = ids[r] - first_id;
+    places[id] = ATOMIC_ADD(placed, counts[id]);
+  }
+}
+
+KERNEL list_rows(GLOBAL const i32* ids, GLOBAL const i32* slots, GLOBAL const i32* places, GLOBAL i32* listed,
+                 long rows, int first_id, int n_ids) {
+  FOR_EACH(r, rows) if (HERE(r)) listed[places[ids[r] - first_id] + slots[r]] = (i32)r;
+}
+
+KERNEL order_rows(GLOBAL const i32* ids, GLOBAL const i32* counts, GLOBAL const i32* places,
+                  GLOBAL const i32* listed, GLOBAL i32* ordered, GLOBAL i32* firsts, long rows, int first_id,
+                  int n_ids) {
+  FOR_EACH(r, rows)
+  if (HERE(r)) {
+    const int id = ids[r] - first_id, place = places[id];
+    int before = 0;
+    for (int k = 0; k < counts[id]; ++k) before += listed[place + k] < r;
+    ordered[place + before] = (i32)r;
+    firsts[r] = before == 0;
   }
 }
 
 // The first row with an id adds all of them to the sum, in their order.
-KERNEL embedding_backward(GLOBAL float* sum, GLOBAL const i32* ids, GLOBAL const i32* links,
-                          GLOBAL const T* d, int rows, long cols, int first_id, int n_ids) {
-  FOR_EACH_IN_ROWS(r, c, cols) {
-    const int at = ids[r] - first_id;
-    if (ids[r] >= first_id && at < n_ids && links[r] >= 0) {
-      float x = sum[at * cols + c] + LOAD(T, d, r * cols + c);
-      for (int k = links[r]; k < rows; k = -1 - links[k]) x += LOAD(T, d, k * cols + c);
-      sum[at * cols + c] = x;
-    }
+KERNEL embedding_backward(GLOBAL float* sum, GLOBAL const i32* ids, GLOBAL const i32* counts,
+                          GLOBAL const i32* places, GLOBAL const i32* ordered, GLOBAL const i32* firsts,
+                          GLOBAL const T* d, long cols, int first_id, int n_ids) {
+  EACH_WIDE_IN_ROWS(r, c, cols) {
+    if (!HERE(r) || !firsts[r]) continue;
+    const int id = ids[r] - first_id;
+    GLOBAL const i32* rows_of = ordered + places[id];
+    wide x = LOADW(f32, sum + id * cols, c, cols);
+    for (int k = 0; k < counts[id]; ++k) x += LOADW(T, d + rows_of[k] * cols, c, cols);
+    STOREW(f32, sum + id * cols, c, cols, x);
   }
 }

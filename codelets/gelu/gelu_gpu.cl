@@ -38,7 +38,7 @@ FN wide gelu_of(wide x) {
   if (EXACT) {
     wide gauss;
     const wide a = at_most(13.0f, magnitude(x));
-    return (x > 0.0f ? x : SPLAT(0.0f)) - a * TAIL(T, a, &gauss);
+    return pick(x > 0.0f, x, SPLAT(0.0f)) - a * TAIL(T, a, &gauss);
   }
   return x / (1.0f + EXPW(T, clamped(-x * (A + B * x * x), -87.0f, 87.0f)));
 }
@@ -46,7 +46,7 @@ FN wide gelu_of(wide x) {
 FN wide slope(wide x) {
   if (EXACT) {
     wide gauss;
-    const wide tail = TAIL(T, at_most(13.0f, magnitude(x)), &gauss), p = x < 0.0f ? tail : 1.0f - tail;
+    const wide tail = TAIL(T, at_most(13.0f, magnitude(x)), &gauss), p = pick(x < 0.0f, tail, 1.0f - tail);
     return p + x * (0.3989422804f * gauss);
   }
   x = clamped(x, -10.0f, 10.0f);  // beyond, p is 0 or 1

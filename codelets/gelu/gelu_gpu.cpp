@@ -15,12 +15,12 @@ DeviceKernel kernel(const TileArgs& args, std::string_view name) {
 
 void gelu_gpu(const TileArgs& args, DeviceQueue& queue) {
   const int64_t n = args[1].size();
-  queue.launch(kernel(args, "gelu"), for_each(n), args[0], args[1], n);
+  queue.launch(kernel(args, "gelu"), for_each_wide(n), args[0], args[1], n);
 }
 
 void gelu_backward_gpu(const TileArgs& args, DeviceQueue& queue) {
   const int64_t n = args[2].size();
-  queue.launch(kernel(args, "gelu_backward"), for_each(n), args[0], args[1], args[2], n);
+  queue.launch(kernel(args, "gelu_backward"), for_each_wide(n), args[0], args[1], args[2], n);
 }
 
 }  // namespace tessera

@@ -110,36 +110,39 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   }
 }
 
-// The same sums over every ROWS rows, on devices whose groups have many items: each for COLS columns, an item
-// for one of them. Strand s sums the rows s, s + STRANDS, …, and the strands meet in a tree.
+// The same sums over every ROWS rows, on devices whose groups have many items: each for COLS · WIDE columns,
+// an item for WIDE of them. Strand s sums the rows s, s + STRANDS, …, and the strands meet in a tree.
 KERNEL GROUP_SIZE(COLS, STRANDS)
     norm_sums(GLOBAL const T* x, GLOBAL const float* statistics, GLOBAL const T* d_y, GLOBAL float* to_scale,
               GLOBAL float* to_shift, int rows, int cols) {
-  LOCAL float scale_part[STRANDS * COLS], shift_part[STRANDS * COLS];
-  const int strand = ITEM(1), item = strand * COLS + ITEM(0), c = GROUP(0) * COLS + ITEM(0);
+  LOCAL float scale_part[STRANDS * COLS * WIDE], shift_part[STRANDS * COLS * WIDE];
+  const int strand = ITEM(1), at = (strand * COLS + ITEM(0)) * WIDE;
+  const int c = (GROUP(0) * COLS + ITEM(0)) * WIDE;
   const long chunk = GROUP(1);
-  float scale_sum = 0.0f, shift_sum = 0.0f;
-  for (int k = strand; k < ROWS; k += STRANDS) {
-    const long r = chunk * ROWS + k;
-    if (r >= rows || c >= cols) break;
-    const float d = LOAD(T, d_y, r * cols + c);
-    scale_sum += d * (RSTD(statistics, r) * (LOAD(T, x, r * cols + c) - MEAN(statistics, r)));
-    shift_sum += d;
-  }
-  scale_part[item] = scale_sum;
-  shift_part[item] = shift_sum;
+  wide scale_sum = SPLAT(0.0f), shift_sum = SPLAT(0.0f);
+  if (c < cols)
+    for (int k = strand; k < ROWS; k += STRANDS) {
+      const long r = chunk * ROWS + k;
+      if (r >= rows) break;
+      const wide d = LOADW(T, d_y + r * cols, c, cols);
+      scale_sum += d * (RSTD(statistics, r) * (LOADW(T, x + r * cols, c, cols) - MEAN(statistics, r)));
+      shift_sum += d;
+    }
+  store_wide_local(scale_part + at, scale_sum);
+  store_wide_local(shift_part + at, shift_sum);
   BARRIER();
   for (int step = STRANDS / 2; step > 0; step /= 2) {
     if (strand < step) {
-      scale_part[item] += scale_part[item + step * COLS];
-      shift_part[item] += shift_part[item + step * COLS];
+      const int other = at + step * COLS * WIDE;
+      store_wide_local(scale_part + at, wide_local(scale_part + at) + wide_local(scale_part + other));
+      store_wide_local(shift_part + at, wide_local(shift_part + at) + wide_local(shift_part + other));
     }
     BARRIER();
   }
   if (strand == 0 && c < cols) {
-    to_scale[chunk * cols + c] = scale_part[item];
+    STOREW(f32, to_scale + chunk * cols, c, cols, wide_local(scale_part + at));
 #if SHIFTED
-    to_shift[chunk * cols + c] = shift_part[item];
+    STOREW(f32, to_shift + chunk * cols, c, cols, wide_local(shift_part + at));
 #endif
   }
 }

@@ -30,6 +30,7 @@ struct GemmOperands {
   const void* b = nullptr;
   void* c = nullptr;
   const float* bias = nullptr;
+  const void* addend = nullptr;  // on CUDA: what accumulate adds, lying as C does, where that is not C itself
 };
 
 void gemm(const Gemm& shape, const GemmOperands& operands);

@@ -20,17 +20,23 @@ int64_t rows_of_group(const Gemm& g, const MatmulSizes& sizes, const DeviceTrait
   return rows;
 }
 
-// What is there already is added by the library; a residual is copied there first.
+// What is there already is added by the library, or a residual in its place.
 bool library_matmul(const TileArgs& args, const Gemm& shape, const GemmOperands& operands,
                     DeviceQueue& queue) {
   const bool bias = args.params[1], residual = args.params[2];
   if (!residual) return queue.library_gemm(shape, operands);
-  if (queue.api() == DeviceApi::opencl) return false;  // has none, so that the copy would be for nothing
+  if (queue.api() == DeviceApi::opencl) return false;  // has none, so that a copy would be for nothing
+  const TileView &addend = args[bias ? 3 : 2], &c = args[args.count() - 1];
   Gemm sum = shape;
   sum.accumulate = true;
-  const std::array<TileView, 2> copied{args[bias ? 3 : 2], args[args.count() - 1]};
-  kernel_named("cast").gpu({.tiles = copied}, queue);
-  return queue.library_gemm(sum, operands);
+  GemmOperands with = operands;
+  if (addend.dtype == c.dtype) {
+    with.addend = addend.data;
+  } else {
+    const std::array<TileView, 2> copied{addend, c};
+    kernel_named("cast").gpu({.tiles = copied}, queue);
+  }
+  return queue.library_gemm(sum, with);
 }
 
 }  // namespace

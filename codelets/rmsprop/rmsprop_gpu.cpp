@@ -15,7 +15,7 @@ void rmsprop_gpu(const TileArgs& args, DeviceQueue& queue) {
       "rmsprop",
       "rmsprop",
       {{"T", tiles.shadow.dtype}, {"SHADOW", tiles.with_shadow}, {"MOMENTUM", o.momentum > 0}}};
-  queue.launch(kernel, for_each(n), tiles.param, tiles.grad, tiles.state0, tiles.state1, tiles.lr,
+  queue.launch(kernel, for_each_wide(n), tiles.param, tiles.grad, tiles.state0, tiles.state1, tiles.lr,
                tiles.control, tiles.shadow, n, f32(o.alpha), f32(1 - o.alpha), f32(o.eps),
                f32(o.weight_decay), f32(o.momentum));
 }

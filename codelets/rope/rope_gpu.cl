@@ -26,31 +26,24 @@ FN float cosine(float x) {
 }
 
 // WIDE pairs of a head.
-#if ADJACENT && defined(ON_CPU)
+#if ADJACENT
 FN void load_pairs(GLOBAL const T* head, int pair, wide* a, wide* b) {
-  const wide u = LOADW(T, head, 2 * pair, 2 * HALF), v = LOADW(T, head, 2 * pair + WIDE, 2 * HALF);
-  *a = (wide)(u.even, v.even);
-  *b = (wide)(u.odd, v.odd);
+  take_pairs(LOADW(T, head, 2 * pair, 2 * HALF), LOADW(T, head, 2 * pair + WIDE, 2 * HALF), a, b);
 }
 FN void store_pairs(GLOBAL T* head, int pair, wide a, wide b) {
   wide u, v;
-  u.even = a.lo;
-  u.odd = b.lo;
-  v.even = a.hi;
-  v.odd = b.hi;
+  make_pairs(a, b, &u, &v);
   STOREW(T, head, 2 * pair, 2 * HALF, u);
   STOREW(T, head, 2 * pair + WIDE, 2 * HALF, v);
 }
 #else
-#define FIRST(pair) (ADJACENT ? 2 * (pair) : (pair))
-#define SECOND(pair) (ADJACENT ? 2 * (pair) + 1 : HALF + (pair))
 FN void load_pairs(GLOBAL const T* head, int pair, wide* a, wide* b) {
-  *a = LOADW(T, head, FIRST(pair), HALF);
-  *b = LOADW(T, head, SECOND(pair), 2 * HALF);
+  *a = LOADW(T, head, pair, HALF);
+  *b = LOADW(T, head, HALF + pair, 2 * HALF);
 }
 FN void store_pairs(GLOBAL T* head, int pair, wide a, wide b) {
-  STOREW(T, head, FIRST(pair), HALF, a);
-  STOREW(T, head, SECOND(pair), 2 * HALF, b);
+  STOREW(T, head, pair, HALF, a);
+  STOREW(T, head, HALF + pair, 2 * HALF, b);
 }
 #endif
 

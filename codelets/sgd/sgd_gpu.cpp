@@ -16,7 +16,7 @@ void sgd_gpu(const TileArgs& args, DeviceQueue& queue) {
                              {"SHADOW", tiles.with_shadow},
                              {"MOMENTUM", o.momentum > 0},
                              {"NESTEROV", o.nesterov}}};
-  queue.launch(kernel, for_each(n), tiles.param, tiles.grad, tiles.state0, tiles.lr, tiles.control,
+  queue.launch(kernel, for_each_wide(n), tiles.param, tiles.grad, tiles.state0, tiles.lr, tiles.control,
                tiles.shadow, n, static_cast<float>(o.weight_decay), static_cast<float>(o.momentum));
 }
 

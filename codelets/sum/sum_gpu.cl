@@ -1,23 +1,31 @@
 // sum on devices: x is stored as S, what a row is spread to as T.
 // SPDX-License-Identifier: Apache-2.0
 
-// sum[c] (+)= Σ_r x[r, c]: strand s of a group sums the rows s, s + STRANDS, …, and the strands meet in a
-// tree.
+// For every ROWS rows: sum[chunk, c] (+)= Σ_r x[r, c]. An item has WIDE columns, a group COLS times as many;
+// strand s of a group sums the rows s, s + STRANDS, …, and the strands meet in a tree.
 KERNEL GROUP_SIZE(COLS, STRANDS)
     sum_rows(GLOBAL const S* x, GLOBAL float* sum, long rows, long cols, int overwrite) {
-  LOCAL float part[STRANDS * COLS];
-  const int strand = ITEM(1), item = strand * COLS + ITEM(0);
-  const long c = LONG_ITEM;
-  float strand_sum = 0;
-  for (long first = 0; first < rows; first += STRANDS)
-    if (first + strand < rows && c < cols) strand_sum += LOAD(S, x, (first + strand) * cols + c);
-  part[item] = strand_sum;
+  LOCAL float part[STRANDS * COLS * WIDE];
+  const int strand = ITEM(1), at = (strand * COLS + ITEM(0)) * WIDE;
+  const long c = ((long)GROUP(0) * COLS + ITEM(0)) * WIDE, chunk = GROUP(1);
+  wide strand_sum = SPLAT(0.0f);
+  if (c < cols)
+    for (int k = strand; k < ROWS; k += STRANDS) {
+      const long r = chunk * ROWS + k;
+      if (r < rows) strand_sum += LOADW(S, x + r * cols, c, cols);
+    }
+  store_wide_local(part + at, strand_sum);
   BARRIER();
   for (int step = STRANDS / 2; step > 0; step /= 2) {
-    if (strand < step) part[item] += part[item + step * COLS];
+    if (strand < step)
+      store_wide_local(part + at, wide_local(part + at) + wide_local(part + at + step * COLS * WIDE));
     BARRIER();
   }
-  if (strand == 0 && c < cols) sum[c] = overwrite ? part[item] : sum[c] + part[item];
+  if (strand == 0 && c < cols) {
+    const wide all = wide_local(part + at);
+    GLOBAL float* to = sum + chunk * cols;
+    STOREW(f32, to, c, cols, overwrite ? all : LOADW(f32, to, c, cols) + all);
+  }
 }
 
 KERNEL accumulate(GLOBAL const float* part, GLOBAL float* sum, long n) {

@@ -5,30 +5,49 @@
 namespace tessera {
 namespace {
 
-constexpr int group_cols = 32, group_strands = 8;
+// Rows of a group: enough groups to fill a GPU, few enough that their sums take no time.
+constexpr int group_strands = 8, group_rows = 128;
+
+int group_cols(const DeviceQueue& queue) { return queue.traits().is_cpu ? 4 : 32; }
+int wide(const DeviceQueue& queue) { return queue.traits().is_cpu ? 16 : 8; }
 
 DeviceKernel kernel(std::string_view name, DType from, DType to) {
-  return {"sum", name, {{"S", from}, {"T", to}, {"COLS", group_cols}, {"STRANDS", group_strands}}};
+  return {"sum", name, {{"S", from}, {"T", to}, {"COLS", 1}, {"STRANDS", 1}, {"ROWS", 1}}};
+}
+
+void launch_sums(DeviceQueue& queue, DType from, const void* x, void* sums, int64_t rows, int64_t cols,
+                 int64_t rows_each, bool overwrite) {
+  const int items = group_cols(queue), each = items * wide(queue);
+  queue.launch(
+      {"sum",
+       "sum_rows",
+       {{"S", from}, {"T", DType::f32}, {"COLS", items}, {"STRANDS", group_strands}, {"ROWS", rows_each}}},
+      {.groups = {(cols + each - 1) / each, (rows + rows_each - 1) / rows_each, 1},
+       .items = {items, group_strands}},
+      x, sums, rows, cols, static_cast<int32_t>(overwrite));
 }
 
 }  // namespace
 
+// Over chunks of rows first, where there are several.
 void sum_rows_gpu(const TileArgs& args, DeviceQueue& queue) {
-  const int64_t rows = args[0].rows, cols = args[0].cols;
-  const Grid grid{.groups = {(cols + group_cols - 1) / group_cols, 1, 1},
-                  .items = {group_cols, group_strands}};
-  queue.launch(kernel("sum_rows", args[0].dtype, DType::f32), grid, args[0], args[1], rows, cols,
-               static_cast<int32_t>(args.params[0]));
+  const TileView &x = args[0], &sum = args[1];
+  const bool overwrite = args.params[0];
+  const int64_t chunks = (x.rows + group_rows - 1) / group_rows;
+  if (chunks < 2) return launch_sums(queue, x.dtype, x.data, sum.data, x.rows, x.cols, group_rows, overwrite);
+  void* parts = queue.scratch<float>(chunks * x.cols);
+  launch_sums(queue, x.dtype, x.data, parts, x.rows, x.cols, group_rows, true);
+  launch_sums(queue, DType::f32, parts, sum.data, chunks, x.cols, int64_t{1} << 30, overwrite);
 }
 
 void accumulate_gpu(const TileArgs& args, DeviceQueue& queue) {
   const int64_t n = args[1].size();
-  queue.launch(kernel("accumulate", DType::f32, DType::f32), for_each(n), args[0], args[1], n);
+  queue.launch(kernel("accumulate", DType::f32, DType::f32), for_each_wide(n), args[0], args[1], n);
 }
 
 void spread_rows_gpu(const TileArgs& args, DeviceQueue& queue) {
   const int64_t cols = args[1].cols;
-  queue.launch(kernel("spread_rows", args[0].dtype, args[1].dtype), for_each_in_rows(args[1].rows, cols),
+  queue.launch(kernel("spread_rows", args[0].dtype, args[1].dtype), for_each_wide_in_rows(args[1].rows, cols),
                args[0], args[1], cols);
 }
 

@@ -30,6 +30,8 @@ uint32_t epilogue_of(const Gemm& shape) {
   return epilogue != 0 ? epilogue : uint32_t{CUBLASLT_EPILOGUE_DEFAULT};
 }
 
+const void* addend_of(const GemmOperands& operands) { return operands.addend ? operands.addend : operands.c; }
+
 // The library says that an algorithm's words may be kept and used again with the same version of it.
 std::string text_of(const cublasLtMatmulAlgo_t& algorithm, size_t workspace_bytes) {
   return fmt::format("{:x} {}", fmt::join(algorithm.data, " "), workspace_bytes);
@@ -130,7 +132,7 @@ std::string CudaGemm::choose(const Product& product, const GemmOperands& operand
        {std::pair{CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, fixed_order},
         std::pair{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, alignment_of(operands.b)},
         std::pair{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, alignment_of(operands.a)},
-        std::pair{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(operands.c)},
+        std::pair{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, alignment_of(addend_of(operands))},
         std::pair{CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, alignment_of(operands.c)}})
     if (status == CUBLAS_STATUS_SUCCESS) status = prefer(what, value);
   int found = 0;
@@ -181,7 +183,7 @@ bool CudaGemm::run(const Gemm& shape, const GemmOperands& operands, DeviceQueue&
                 static_cast<int64_t>(shape.activation),
                 alignment_of(operands.a),
                 alignment_of(operands.b),
-                alignment_of(operands.c),
+                std::min(alignment_of(operands.c), alignment_of(addend_of(operands))),
                 alignment_of(narrowed.bias)};
   auto found = products_.find(key);
   if (found == products_.end()) found = products_.emplace(key, make(key, shape, narrowed, queue)).first;
@@ -191,10 +193,10 @@ bool CudaGemm::run(const Gemm& shape, const GemmOperands& operands, DeviceQueue&
   const size_t bytes = product->workspace_bytes;
   void* workspace = bytes ? queue.scratch_bytes(bytes) : nullptr;
   const float one = 1, beta = shape.accumulate ? 1 : 0;
-  product->check(api_.cublas_lt().cublasLtMatmul(handle_, product->operation, &one, operands.b,
-                                                 product->first, operands.a, product->second, &beta,
-                                                 operands.c, product->result, operands.c, product->result,
-                                                 &product->algorithm, workspace, bytes, stream_),
+  product->check(api_.cublas_lt().cublasLtMatmul(
+                     handle_, product->operation, &one, operands.b, product->first, operands.a,
+                     product->second, &beta, addend_of(operands), product->result, operands.c,
+                     product->result, &product->algorithm, workspace, bytes, stream_),
                  "cublasLtMatmul");
   return true;
 }

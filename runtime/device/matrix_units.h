@@ -90,16 +90,6 @@ FN void quad_max(float* x, int n, LOCAL_ARG ushort* exchange){QUAD(x, n, fmax(fm
 
 #define EXCHANGE(n) 1
 
-FN uint pack2_bf16(float low, float high) {
-  uint bits;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-  return bits;
-}
-FN uint pack2_f16(float low, float high) {
-  uint bits;
-  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-  return bits;
-}
 FN float exp2_fast(float x) {  // to 2 ulp
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -28,6 +28,7 @@
 // n, as the length of a loop whose sums are to stay in registers: PoCL takes loops of the same length for all
 // items apart, runs each turn for all items, and keeps sums in memory. This length looks like the item's own.
 #define OWN_LENGTH(n) ((n) + min(ITEM(0), 0))
+#define ATOMIC_ADD(p, n) atomic_add(p, n)  // of int; what was there before
 #define LONG_ITEM ((long)get_global_id(0))
 #define LONG_ITEMS ((long)get_global_size(0))
 typedef ushort f16;
@@ -63,6 +64,7 @@ typedef unsigned long long ulong;
 #define MUL_HIGH(a, b) __umulhi(a, b)
 #define OWN_LENGTH(n) (n)
 #define MUL_HIGH_LONG(a, b) __umul64hi(a, b)
+#define ATOMIC_ADD(p, n) atomicAdd(p, n)
 #define LONG_ITEM ((long)blockIdx.x * blockDim.x + threadIdx.x)
 #define LONG_ITEMS ((long)gridDim.x * blockDim.x)
 #define INFINITY __int_as_float(0x7f800000)
@@ -99,8 +101,14 @@ FN void store4_f32(GLOBAL f32* p, long i, float4 x) { ((GLOBAL float4*)p)[i / 4]
 
 FN float bf16_to_float(ushort bits) { return BITS_TO_FLOAT((uint)bits << 16); }
 FN ushort float_to_bf16(float x) {  // to nearest, ties to even; a NaN stays one
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+  ushort made;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(made) : "f"(x));
+  return made;
+#else
   const uint bits = FLOAT_TO_BITS(x);
   return x != x ? (ushort)(bits >> 16 | 0x40) : (ushort)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+#endif
 }
 FN float load_bf16(GLOBAL const bf16* p, long i) { return bf16_to_float(p[i]); }
 FN void store_bf16(GLOBAL bf16* p, long i, float x) { p[i] = float_to_bf16(x); }
@@ -139,8 +147,9 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
 // Before a loop of constant length.
 #define UNROLL _Pragma("unroll")
 
-// The elements of a launch over for_each(n): one for every item of a GPU; on a CPU a run of neighbours, as
-// its drivers make vectors of loops at best. EACH_WIDE takes WIDE of them at a time (vectors.h).
+// The elements of a launch over for_each(n), and with EACH_WIDE, WIDE at a time (vectors.h), over
+// for_each_wide(n): one for every item of a GPU; on a CPU a run of neighbours, as its drivers make vectors of
+// loops at best.
 #ifdef ON_CPU
 #define WIDE 16
 #define EACH_BY(step, i, n)                                                                           \
@@ -149,41 +158,42 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
        i < last_; i += (step))
 #define EACH_IN_ROWS_BY(step, r, c, cols) for (long r = GROUP(0), c = 0; c < (cols); c += (step))
 #else
-#define WIDE 1
-#define EACH_BY(step, i, n) for (long i = LONG_ITEM; i < (n); i = (n))
+#define WIDE 8
+#define EACH_BY(step, i, n) for (long i = LONG_ITEM * (step), end_ = (n); i < end_; i = end_)
 #define EACH_IN_ROWS_BY(step, r, c, cols) \
-  for (long r = GROUP(0), c = (long)GROUP(1) * ITEMS(0) + ITEM(0); c < (cols); c = (cols))
+  for (long r = GROUP(0), c = ((long)GROUP(1) * ITEMS(0) + ITEM(0)) * (step); c < (cols); c = (cols))
 #endif
 #define FOR_EACH(i, n) EACH_BY(1, i, n)
 #define EACH_WIDE(i, n) EACH_BY(WIDE, i, n)
 
-// The same for the elements [r, c] of a launch over for_each_in_rows(rows, cols).
+// The same for the elements [r, c] of a launch over for_each_in_rows(rows, cols), or for_each_wide_in_rows.
 #define FOR_EACH_IN_ROWS(r, c, cols) EACH_IN_ROWS_BY(1, r, c, cols)
 #define EACH_WIDE_IN_ROWS(r, c, cols) EACH_IN_ROWS_BY(WIDE, r, c, cols)
 
-// x += the same of all items of a group, in the fixed order of a binary tree; `part` is local memory of
-// ITEMS(0) floats (a power of two), free again afterwards. Every item of the group must take part.
-FN float group_sum(float x, LOCAL_ARG float* part) {
-  const int item = ITEM(0);
-  part[item] = x;
-  BARRIER();
-  for (int step = ITEMS(0) / 2; step > 0; step /= 2) {
-    if (item < step) part[item] += part[item + step];
-    BARRIER();
-  }
-  const float sum = part[0];
-  BARRIER();
-  return sum;
-}
-FN float group_max(float x, LOCAL_ARG float* part) {
-  const int item = ITEM(0);
-  part[item] = x;
-  BARRIER();
-  for (int step = ITEMS(0) / 2; step > 0; step /= 2) {
-    if (item < step) part[item] = fmax(part[item], part[item + step]);
-    BARRIER();
-  }
-  const float max = part[0];
-  BARRIER();
-  return max;
-}
+// The sum of the x of all items of a group, in a fixed order; `part` is local memory of ITEMS(0) floats, free
+// again afterwards. Every item of the group must take part: a power of two of them, and 32 or more.
+#ifdef __OPENCL_VERSION__
+#define IN_A_TREE(combined)                                                \
+  const int item = ITEM(0);                                                \
+  part[item] = x;                                                          \
+  BARRIER();                                                               \
+  for (int step = ITEMS(0) / 2; step > 0; step /= 2) {                     \
+    if (item < step) part[item] = combined(part[item], part[item + step]); \
+    BARRIER();                                                             \
+  }                                                                        \
+  x = part[0];                                                             \
+  BARRIER();                                                               \
+  return x
+#else
+#define IN_A_TREE(combined)                                                                       \
+  UNROLL for (int step = 16; step > 0; step /= 2) x = combined(x, __shfl_xor_sync(~0u, x, step)); \
+  if (ITEM(0) % 32 == 0) part[ITEM(0) / 32] = x;                                                  \
+  BARRIER();                                                                                      \
+  x = part[0];                                                                                    \
+  for (int warp = 1; warp < ITEMS(0) / 32; ++warp) x = combined(x, part[warp]);                   \
+  BARRIER();                                                                                      \
+  return x
+#endif
+FN float added(float a, float b) { return a + b; }
+FN float group_sum(float x, LOCAL_ARG float* part) { IN_A_TREE(added); }
+FN float group_max(float x, LOCAL_ARG float* part) { IN_A_TREE(fmax); }

@@ -26,21 +26,34 @@ size_t DeviceKernelHash::operator()(const DeviceKernel& kernel) const {
   return h;
 }
 
-Grid for_each(int64_t n) {
+namespace {
+
+constexpr int64_t wide = 8;  // WIDE of portable.h, where it is no CPU
+
+int64_t count(int64_t n, int64_t each) { return (n + each - 1) / each; }
+
+Grid each_of(int64_t n, int64_t by) {
   constexpr int items = 256;
-  return {.groups = {(n + items - 1) / items, 1, 1}, .items = {items, 1}, .each = n};
+  return {.groups = {count(n, items * by), 1, 1}, .items = {items, 1}, .each = n};
 }
 
-Grid for_each_in_rows(int64_t rows, int64_t cols) {
+Grid each_in_rows(int64_t rows, int64_t cols, int64_t by) {
   constexpr int items = 128;
-  return {.groups = {rows, (cols + items - 1) / items, 1}, .items = {items, 1}, .in_row = cols};
+  return {.groups = {rows, count(cols, items * by), 1}, .items = {items, 1}, .in_row = cols};
 }
+
+}  // namespace
+
+Grid for_each(int64_t n) { return each_of(n, 1); }
+Grid for_each_in_rows(int64_t rows, int64_t cols) { return each_in_rows(rows, cols, 1); }
+Grid for_each_wide(int64_t n) { return each_of(n, wide); }
+Grid for_each_wide_in_rows(int64_t rows, int64_t cols) { return each_in_rows(rows, cols, wide); }
 
 Grid in_runs(const Grid& grid, int cores) {
   if (grid.each == 0 && grid.in_row == 0) return grid;
-  const auto runs = [&](int64_t each) { return (grid.each + each - 1) / each; };
   const int64_t groups =
-      grid.in_row > 0 ? grid.groups[0] : std::max(runs(4096), std::min(runs(64), int64_t{4} * cores));
+      grid.in_row > 0 ? grid.groups[0]
+                      : std::max(count(grid.each, 4096), std::min(count(grid.each, 64), int64_t{4} * cores));
   return {.groups = {groups, 1, 1}, .items = {1, 1}};
 }
 

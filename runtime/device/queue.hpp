@@ -67,10 +67,13 @@ struct Grid {
   int64_t each = 0, in_row = 0;
 };
 
-// An item for each of n elements, for kernels written with FOR_EACH or EACH_WIDE; of rows × cols, with
-// FOR_EACH_IN_ROWS or EACH_WIDE_IN_ROWS.
+// An item for each of n elements, for kernels written with FOR_EACH; of rows × cols, with FOR_EACH_IN_ROWS.
 Grid for_each(int64_t n);
 Grid for_each_in_rows(int64_t rows, int64_t cols);
+
+// The same for kernels written with EACH_WIDE and EACH_WIDE_IN_ROWS, whose items have eight neighbours.
+Grid for_each_wide(int64_t n);
+Grid for_each_wide_in_rows(int64_t rows, int64_t cols);
 
 // The same for a CPU: an item has a run of elements, or a row of them, enough to be worth its start and a few
 // for each core. Other grids stay as they are.

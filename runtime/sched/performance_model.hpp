@@ -32,7 +32,7 @@ struct Peaks {
 
 // What is taken for granted where nothing was measured: of a core, and of a GPU by its compute units, which
 // is about what those of the Ampere and Hopper generations have.
-inline constexpr Peaks nominal_core{.f32_flops = 50e9, .bf16_flops = 50e9};
+inline constexpr Peaks nominal_core{.f32_flops = 50e9, .bf16_flops = 50e9, .memory_bytes = 10e9};
 constexpr Peaks nominal_gpu(int compute_units) {
   return {.f32_flops = compute_units * 0.3e12,
           .bf16_flops = compute_units * 3e12,

@@ -47,8 +47,8 @@ cublasStatus_t invalid(int) { return CUBLAS_STATUS_INVALID_VALUE; }
 // One product with everything that was known when it was asked for.
 struct FakeCublasLt::Product {
   Object operation, a_layout, b_layout, c_layout;
-  const void *a, *b;
-  void* c;
+  const void *a, *b, *c;
+  void* d;
   float alpha, beta;
 
   void run() const {
@@ -71,7 +71,7 @@ struct FakeCublasLt::Product {
         if (epilogue & CUBLASLT_EPILOGUE_BIAS) sum += load(bias(), i, c_layout.type);
         if (epilogue & CUBLASLT_EPILOGUE_RELU) sum = std::max(sum, 0.0);
         if (epilogue & CUBLASLT_EPILOGUE_GELU) sum = gelu_tanh(sum);
-        store(c, to, sum, c_layout.type);
+        store(d, to, sum, c_layout.type);
       }
   }
 
@@ -295,7 +295,6 @@ cublasStatus_t FakeCublasLt::matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_
       return invalid(fake().problem(fmt::format("operand {} is not all device memory", "ABCD"[k]), 0));
   }
   std::string why = why_not_multiplied(*with, *layouts[0], *layouts[1], *layouts[2], *layouts[3]);
-  if (c != d) why = "C and D are not the same matrix";
   if (algorithm->data[0] != algorithm_mark) why = "nobody chose this algorithm";
   fake().last_algorithm_ = algorithm->data[7];
   if (workspace_bytes != workspace_wanted || !fake().holds(workspace, workspace_bytes, false))
@@ -308,6 +307,7 @@ cublasStatus_t FakeCublasLt::matmul(cublasLtHandle_t handle, cublasLtMatmulDesc_
                         *layouts[3],
                         a,
                         b,
+                        c,
                         d,
                         *static_cast<const float*>(alpha),
                         *static_cast<const float*>(beta)};
