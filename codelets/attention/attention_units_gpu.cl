@@ -334,8 +334,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
                      float scale, float factor, int words) {
   LOCAL ushort tiles[2 * STAGES * ROOM];  // queries and d_o
   LOCAL float part[ITEM_COUNT];
-  LOCAL float shifts[STAGES * TILE], lesses[STAGES * TILE];
-  LOCAL int lows[STAGES * TILE], highs[STAGES * TILE];
+  LOCAL float of_queries[STAGES * TILE * 4];  // first key, end of the keys, log-sum-exp, Σ d_o o
   LOCAL ushort exchange[EXCHANGE(ROWS * WIDTH)];
   const int kv_head = GROUP(1), heads = GROUPS(1) * group, k_slot = kv_head * (group + 2) + group;
   const long step = (long)GROUPS(1) * (group + 2) * head_dim, o_step = (long)heads * head_dim;
@@ -378,13 +377,14 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
       copy_tile(q_tile + ROOM, d_o + (long)head * head_dim, o_step, query, query_begin, queries_end,
                 head_dim);
       if (ITEM(0) < TILE) {
-        const int r = query + ITEM(0), to = stage * TILE + ITEM(0);
+        const int r = query + ITEM(0);
         const bool given = r < queries_end;
         const long at = (long)head * n_queries + r - query_begin;
-        lows[to] = given ? first[r] : 0;
-        highs[to] = given ? last[r] : 0;
-        shifts[to] = given ? lse2[at] : 0.0f;
-        lesses[to] = given ? delta[at] : 0.0f;
+        LOCAL_ARG float* of = of_queries + (stage * TILE + ITEM(0)) * 4;
+        of[0] = given ? (float)first[r] : 0.0f;
+        of[1] = given ? (float)last[r] : 0.0f;
+        of[2] = given ? lse2[at] : 0.0f;
+        of[3] = given ? delta[at] : 0.0f;
       }
     }
     if (STAGES == 1) {
@@ -403,17 +403,17 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
         UNROLL for (int c = 0; c < PART / 8; ++c) {
           float p[4] = {s[c].x, s[c].y, s[c].z, s[c].w}, x[4] = {d_p[c].x, d_p[c].y, d_p[c].z, d_p[c].w};
           UNROLL for (int e = 0; e < 4; ++e) {  // key ROW(0, e / 2), query `col` of the tile
-            const int col = piece * PART + 8 * c + COLUMN + e % 2, at = now * TILE + col;
-            const int key = block + ROW(0, e / 2);
-            const bool there = key >= lows[at] && key < highs[at];
-            const float prob = there ? exp2_fast(to_log2 * p[e] - shifts[at]) : 0.0f;
+            const int col = piece * PART + 8 * c + COLUMN + e % 2, key = block + ROW(0, e / 2);
+            const float4 of = load4_local(of_queries + (now * TILE + col) * 4);
+            const bool there = (float)key >= of.x && (float)key < of.y;
+            const float prob = there ? exp2_fast(to_log2 * p[e] - of.z) : 0.0f;
             float y = 1.0f;
             if (words > 0) {
               const long q = (long)head * n_queries + min(query + col, queries_end - 1) - query_begin;
-              const int bit = key - lows[at];
+              const int bit = key - (int)of.x;
               y = there && keep[q * words + (bit >> 5)] >> (bit & 31) & 1 ? factor : 0.0f;
             }
-            x[e] = there ? prob * (y * x[e] - lesses[at]) : 0.0f;
+            x[e] = there ? prob * (y * x[e] - of.w) : 0.0f;
             p[e] = y * prob;
           }
           s[c] = F4(p[0], p[1], p[2], p[3]);

@@ -84,6 +84,7 @@ std::vector<Case> cases(DType t) {
        .tiling = "rows=4x2|4x2|8|6,3 cols=16,3",
        .sum_length = 33},
       {.name = "wide", .op = op, .inputs = {{{{41, 300}, t}}}, .sum_length = 41},
+      {.name = "many rows", .op = op, .inputs = {{{{300, 21}, t}}}, .sum_length = 300},
       {.name = "one row", .op = op, .inputs = {{{{1, 5}, t}}}},
       {.name = "spread",
        .op = spread,

@@ -1,19 +1,18 @@
 // sum on devices: x is stored as S, what a row is spread to as T.
 // SPDX-License-Identifier: Apache-2.0
 
-// For every ROWS rows: sum[chunk, c] (+)= Σ_r x[r, c]. An item has WIDE columns, a group COLS times as many;
-// strand s of a group sums the rows s, s + STRANDS, …, and the strands meet in a tree.
+// For every rows_each rows: sum[chunk, c] (+)= Σ_r x[r, c]. An item has WIDE columns, a group COLS times as
+// many; strand s of a group sums the rows s, s + STRANDS, …, and the strands meet in a tree.
 KERNEL GROUP_SIZE(COLS, STRANDS)
-    sum_rows(GLOBAL const S* x, GLOBAL float* sum, long rows, long cols, int overwrite) {
+    sum_rows(GLOBAL const S* x, GLOBAL float* sum, long rows, long cols, long rows_each, int overwrite) {
   LOCAL float part[STRANDS * COLS * WIDE];
   const int strand = ITEM(1), at = (strand * COLS + ITEM(0)) * WIDE;
   const long c = ((long)GROUP(0) * COLS + ITEM(0)) * WIDE, chunk = GROUP(1);
+  const long end = min((chunk + 1) * rows_each, rows);
   wide strand_sum = SPLAT(0.0f);
   if (c < cols)
-    for (int k = strand; k < ROWS; k += STRANDS) {
-      const long r = chunk * ROWS + k;
-      if (r < rows) strand_sum += LOADW(S, x + r * cols, c, cols);
-    }
+    for (long r = chunk * rows_each + strand; r < end; r += STRANDS)
+      strand_sum += LOADW(S, x + r * cols, c, cols);
   store_wide_local(part + at, strand_sum);
   BARRIER();
   for (int step = STRANDS / 2; step > 0; step /= 2) {

@@ -12,19 +12,17 @@ int group_cols(const DeviceQueue& queue) { return queue.traits().is_cpu ? 4 : 32
 int wide(const DeviceQueue& queue) { return queue.traits().is_cpu ? 16 : 8; }
 
 DeviceKernel kernel(std::string_view name, DType from, DType to) {
-  return {"sum", name, {{"S", from}, {"T", to}, {"COLS", 1}, {"STRANDS", 1}, {"ROWS", 1}}};
+  return {"sum", name, {{"S", from}, {"T", to}, {"COLS", 1}, {"STRANDS", 1}}};
 }
 
 void launch_sums(DeviceQueue& queue, DType from, const void* x, void* sums, int64_t rows, int64_t cols,
                  int64_t rows_each, bool overwrite) {
   const int items = group_cols(queue), each = items * wide(queue);
   queue.launch(
-      {"sum",
-       "sum_rows",
-       {{"S", from}, {"T", DType::f32}, {"COLS", items}, {"STRANDS", group_strands}, {"ROWS", rows_each}}},
+      {"sum", "sum_rows", {{"S", from}, {"T", DType::f32}, {"COLS", items}, {"STRANDS", group_strands}}},
       {.groups = {(cols + each - 1) / each, (rows + rows_each - 1) / rows_each, 1},
        .items = {items, group_strands}},
-      x, sums, rows, cols, static_cast<int32_t>(overwrite));
+      x, sums, rows, cols, rows_each, static_cast<int32_t>(overwrite));
 }
 
 }  // namespace
@@ -34,10 +32,10 @@ void sum_rows_gpu(const TileArgs& args, DeviceQueue& queue) {
   const TileView &x = args[0], &sum = args[1];
   const bool overwrite = args.params[0];
   const int64_t chunks = (x.rows + group_rows - 1) / group_rows;
-  if (chunks < 2) return launch_sums(queue, x.dtype, x.data, sum.data, x.rows, x.cols, group_rows, overwrite);
+  if (chunks < 2) return launch_sums(queue, x.dtype, x.data, sum.data, x.rows, x.cols, x.rows, overwrite);
   void* parts = queue.scratch<float>(chunks * x.cols);
   launch_sums(queue, x.dtype, x.data, parts, x.rows, x.cols, group_rows, true);
-  launch_sums(queue, DType::f32, parts, sum.data, chunks, x.cols, int64_t{1} << 30, overwrite);
+  launch_sums(queue, DType::f32, parts, sum.data, chunks, x.cols, chunks, overwrite);
 }
 
 void accumulate_gpu(const TileArgs& args, DeviceQueue& queue) {

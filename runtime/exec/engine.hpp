@@ -33,6 +33,7 @@ struct EngineTask {
   const char* name = "";        // of its first kernel; this and the label outlive the engine's use of them
   std::string_view label = {};  // of the task: "block3/attention[2,0] backward"
   bool on_device = false;       // whether workers that drive a device may run it
+  bool on_cpu = true;           // whether others may, where one that drives a device can
   PerformanceModel::Entry* history = nullptr;  // where the engine has a model
 };
 

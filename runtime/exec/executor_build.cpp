@@ -133,6 +133,7 @@ void Executor::build_sets() {
       prepared.flops = task.flops;
       prepared.bytes = task.bytes;
       prepared.on_device = on_device_[tasks.size() - 1];
+      prepared.on_cpu = !plan_.for_one_device;
       prepared.label = task.label;
       prepared.name = task.external() ? "external" : task.stages[0].kernel->name.data();
       for (const Stage& stage : task.stages)

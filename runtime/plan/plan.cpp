@@ -24,6 +24,7 @@ Plan make_plan(const Graph& graph, const PlanOptions& options) {
   order_micro_batches(plan, options.micro_batches);
   if (options.fuse) fuse(plan);
   if (options.join_chains) join_chains(plan);
+  plan.for_one_device = static_cast<bool>(options.runs);
   if (options.runs) join_runs(plan, options.runs);
   assign_buffers(plan);
   place(plan, options.placement);

@@ -114,6 +114,7 @@ struct Plan {
   std::vector<std::vector<TileId>> grid;     // tiles of each tensor, row by row
   std::vector<std::vector<TileId>> fetched;  // tiles of each fetch
   std::vector<std::string> notes;            // re-tiles and other costs worth telling
+  bool for_one_device = false;               // made for a device that other workers are of no help to
 
   int64_t intermediate_bytes() const;
   int64_t variable_bytes() const;

@@ -124,7 +124,10 @@ class StarpuTasks final : public TaskSet {
       starpu_task_init(task);
       task->cl = &codelet_;
       task->cl_arg = &calls_[t];
-      if (!from.on_device) task->where = STARPU_CPU;
+      if (!from.on_device)
+        task->where = STARPU_CPU;
+      else if (!from.on_cpu)
+        task->where = STARPU_CUDA | STARPU_OPENCL;
       task->callback_func = finished;
       task->callback_arg = &calls_[t];
       task->destroy = 0;
