@@ -225,6 +225,8 @@ void add_backward(CaseMaker make) {
   make.backward("backward, not causal",
                 {.heads = 2, .head_dim = 32, .causal = false, .seq = 100, .aligned = false},
                 {70, 3, 100, -6, 21}, "rows=64x2|64,8");
+  make.backward("backward, packed", {.heads = 2, .head_dim = 24, .seq = 40, .aligned = false},
+                {13, 1, 40, 7, 30, -5}, "rows=96");
   make.backward("backward, many keys", {.heads = 1, .head_dim = 16, .seq = 600}, {600}, "rows=600");
 }
 

@@ -1,4 +1,4 @@
-// attention on devices with matrix units, for T of 16 bits and heads of up to 128 in multiples of 8: the
+// attention on CUDA GPUs with matrix units, for T of 16 bits and heads of up to 128 in multiples of 8: the
 // tiles of FlashAttention-2 (Dao, 2023); its backward pass in two kernels, which need no sum over groups.
 // SPDX-License-Identifier: Apache-2.0
 //
@@ -84,7 +84,6 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
               int head_dim, int group, float scale, float factor, int words) {
   LOCAL ushort tiles[2 * STAGES * ROOM];  // keys and values
   LOCAL float part[ITEM_COUNT];
-  LOCAL ushort exchange[EXCHANGE(ROWS * WIDTH)];
   const int head = GROUP(1), heads = GROUPS(1), slot = head / group * (group + 2) + head % group;
   const long step = (long)heads / group * (group + 2) * head_dim;
   GLOBAL const T* q_head = qkv + (long)slot * head_dim;
@@ -158,7 +157,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
         most[2 * m + 1] = fmax(most[2 * m + 1], fmax(x.z, x.w));
       }
     }
-    quad_max(most, 2 * BLOCKS, exchange);
+    quad_max(most, 2 * BLOCKS);
     UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
       most[i] = fmax(most[i], largest[i]);
       shift[i] = most[i] == -INFINITY ? 0.0f : to_log2 * most[i];
@@ -197,7 +196,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     MULTIPLY(sums, p, BLOCKS, TILE / 16, v_tile, STEP, WIDTH);
   }
 
-  quad_sum(sum, 2 * BLOCKS, exchange);
+  quad_sum(sum, 2 * BLOCKS);
   float inverse[2 * BLOCKS];
   UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
     inverse[i] = sum[i] != 0.0f ? 1.0f / sum[i] : 0.0f;  // a NaN is to be seen
@@ -220,7 +219,6 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
                         int n_queries, int head_dim, int group, float scale, float factor, int words) {
   LOCAL ushort tiles[2 * STAGES * ROOM];  // keys and values
   LOCAL float part[ITEM_COUNT];
-  LOCAL ushort exchange[EXCHANGE(ROWS * WIDTH)];
   const int head = GROUP(1), heads = GROUPS(1), slot = head / group * (group + 2) + head % group;
   const long step = (long)heads / group * (group + 2) * head_dim, o_step = (long)heads * head_dim;
   GLOBAL const T* q_head = qkv + (long)slot * head_dim;
@@ -335,7 +333,6 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   LOCAL ushort tiles[2 * STAGES * ROOM];  // queries and d_o
   LOCAL float part[ITEM_COUNT];
   LOCAL float of_queries[STAGES * TILE * 4];  // first key, end of the keys, log-sum-exp, Σ d_o o
-  LOCAL ushort exchange[EXCHANGE(ROWS * WIDTH)];
   const int kv_head = GROUP(1), heads = GROUPS(1) * group, k_slot = kv_head * (group + 2) + group;
   const long step = (long)GROUPS(1) * (group + 2) * head_dim, o_step = (long)heads * head_dim;
   GLOBAL const T* k_head = qkv + (long)k_slot * head_dim;

@@ -36,7 +36,8 @@ CudaDevice describe(const CudaRuntime& cuda, int index) {
           .memory_bytes = static_cast<int64_t>(properties.totalGlobalMem),
           .major = properties.major,
           .minor = properties.minor,
-          .multiprocessors = properties.multiProcessorCount};
+          .multiprocessors = properties.multiProcessorCount,
+          .shared_bytes = static_cast<int64_t>(properties.sharedMemPerBlock)};
 }
 
 int count_devices(const CudaRuntime& cuda) {
@@ -191,7 +192,8 @@ class CudaQueue final : public DeviceQueue {
   }
 
   DeviceTraits traits() const override {
-    return {.compute_units = described_.multiprocessors, .matrix_units = described_.major >= 8};
+    return {.compute_units = described_.multiprocessors,
+            .matrix_units = described_.major >= 8 && described_.shared_bytes >= 48 << 10};
   }
 
   void launch_kernel(const DeviceKernel& what, const Grid& grid, std::span<const LaunchArg> args) override {

@@ -16,6 +16,7 @@ struct CudaDevice {
   int64_t memory_bytes = 0;
   int major = 0, minor = 0;  // compute capability
   int multiprocessors = 0;
+  int64_t shared_bytes = 0;  // of a block
 
   std::string kind() const { return "cuda " + name + " " + driver; }  // all that decides how fast it is
 

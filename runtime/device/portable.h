@@ -99,12 +99,6 @@ FN void store_f32(GLOBAL f32* p, long i, float x) { p[i] = x; }
 FN float4 load4_f32(GLOBAL const f32* p, long i) { return ((GLOBAL const float4*)p)[i / 4]; }
 FN void store4_f32(GLOBAL f32* p, long i, float4 x) { ((GLOBAL float4*)p)[i / 4] = x; }
 
-#ifdef __OPENCL_VERSION__
-FN float4 load4_local(LOCAL_ARG const float* p) { return vload4(0, p); }
-#else
-FN float4 load4_local(const float* p) { return *(const float4*)p; }
-#endif
-
 FN float bf16_to_float(ushort bits) { return BITS_TO_FLOAT((uint)bits << 16); }
 FN ushort float_to_bf16(float x) {  // to nearest, ties to even; a NaN stays one
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
