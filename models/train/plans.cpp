@@ -12,6 +12,10 @@
 namespace tessera {
 namespace {
 
+std::optional<WorkerSpeed> device_alone(const Config& config, const std::vector<WorkerSpeed>& speeds) {
+  return only_device(config.train.batch * config.model.seq, speeds);
+}
+
 AutoTilingOptions tiling_options(const Config& config) {
   AutoTilingOptions options{.sequence = config.model.seq, .micro_batches = config.train.accumulate};
   if (!parse_devices(config.run.devices).only_cpu())
@@ -54,6 +58,12 @@ std::vector<WorkerSpeed> calibrated_speeds(const Config& config, const Performan
   return list;
 }
 
+int useful_workers(const Config& config) {
+  const auto all = static_cast<int>(config.run.workers);
+  if (config.run.tiling != "auto" || parse_devices(config.run.devices).only_cpu()) return all;
+  return device_alone(config, calibrated_speeds(config, PerformanceModel(performance_file()))) ? 1 : all;
+}
+
 Plan training_plan(const Config& config, const Graph& graph) {
   PlanOptions options{.recompute = config.train.recompute,
                       .micro_batches = static_cast<int>(config.train.accumulate)};
@@ -65,7 +75,7 @@ Plan training_plan(const Config& config, const Graph& graph) {
   options.tiling = auto_tiling(graph, automatic);
   // Longer than the device waits between tasks, shorter than a step by far.
   constexpr double run_seconds = 3e-3;
-  if (const auto device = only_device(graph, automatic); device && device->workers == 1)
+  if (const auto device = device_alone(config, automatic.speeds); device && device->workers == 1)
     options.runs = {.flops = run_seconds * device->flops, .bytes = run_seconds * device->memory_bytes};
   return make_plan(graph, options);
 }

@@ -14,7 +14,12 @@ Plan training_plan(const Config& config, const Graph& graph);
 // Variables keep the cuts they have in training; rows are cut anew.
 Plan evaluation_plan(const Config& config, const Graph& graph, const Tiling& training);
 
-// Of the kinds in run.devices, as the calibration file says; empty where it lacks one, or all are alike.
+// Of run.workers, those worth starting: one where run.devices has a device so fast that cores are of no help;
+// the others' waiting would only keep that device's own thread off its core.
+int useful_workers(const Config& config);
+
+// Of the kinds in run.devices, as the calibration file says, or for GPUs what is usual; empty where that
+// lacks one, or all are alike.
 std::vector<WorkerSpeed> calibrated_speeds(const Config& config, const PerformanceModel& calibration);
 
 }  // namespace tessera

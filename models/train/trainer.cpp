@@ -97,7 +97,7 @@ std::optional<Replay> replay_of(const TrainOptions& options) {
 EngineOptions engine_of(const Config& config, const TrainOptions& options) {
   const DeviceSet devices = parse_devices(config.run.devices);
   return {.engine = options.engine,
-          .workers = static_cast<int>(config.run.workers),
+          .workers = useful_workers(config),
           .scheduler = config.run.scheduler,
           .opencl = devices.opencl,
           .cuda = devices.cuda,

@@ -96,27 +96,16 @@ struct Cutter {
   const AutoTilingOptions& options;
   double row_flops;
 
-  std::vector<WorkerSpeed> kinds(int64_t rows) const {
-    return kinds_worth_a_tile(rows / options.micro_batches, options.speeds);
-  }
-  static bool is_device(const std::vector<WorkerSpeed>& kinds) {
-    return kinds.size() == 1 && kinds[0].device && kinds[0].flops > 0;
-  }
-
   std::vector<std::vector<int64_t>> rows(int64_t units) const {
     const int64_t part = units / options.micro_batches, parts = options.micro_batches;
-    const std::vector<WorkerSpeed> of_rows = kinds(units);
     std::vector<int64_t> tiles;
     size_t groups = n_groups;
-    if (is_device(of_rows) && row_flops > 0) {
-      const auto devices = static_cast<size_t>(of_rows[0].workers);
-      const double most = tile_seconds * of_rows[0].flops / row_flops;
-      tiles = row_tiles(part, options.sequence,
-                        std::max<int64_t>(least_rows, std::min<int64_t>(part, std::llround(most))),
-                        of_rows[0].workers);
-      groups = std::min<size_t>(n_groups, devices);
+    if (const auto device = only_device(part, options.speeds); device && row_flops > 0) {
+      const int64_t most = std::llround(tile_seconds * device->flops / row_flops);
+      tiles = row_tiles(part, options.sequence, std::max(least_rows, std::min(part, most)), device->workers);
+      groups = std::min<size_t>(n_groups, static_cast<size_t>(device->workers));
     } else {
-      tiles = unequal_row_tiles(part, row_flops, of_rows);
+      tiles = unequal_row_tiles(part, row_flops, kinds_worth_a_tile(part, options.speeds));
       if (tiles.empty())
         tiles = row_tiles(part, options.sequence, options.tile_rows, std::max<int64_t>(1, n_groups / parts));
     }
@@ -147,14 +136,15 @@ int64_t rows_of(const Graph& graph) {
 
 }  // namespace
 
-std::optional<WorkerSpeed> only_device(const Graph& graph, const AutoTilingOptions& options) {
-  const std::vector<WorkerSpeed> kinds = Cutter{options, 0}.kinds(rows_of(graph));
-  return Cutter::is_device(kinds) ? std::optional(kinds[0]) : std::nullopt;
+std::optional<WorkerSpeed> only_device(int64_t rows, const std::vector<WorkerSpeed>& speeds) {
+  const std::vector<WorkerSpeed> kinds = kinds_worth_a_tile(rows, speeds);
+  const bool alone = kinds.size() == 1 && kinds[0].device && kinds[0].flops > 0;
+  return alone ? std::optional(kinds[0]) : std::nullopt;
 }
 
 Tiling auto_tiling(const Graph& graph, const AutoTilingOptions& options) {
   const Cutter cutter{options, flops_per_row(graph)};
-  const bool device = only_device(graph, options).has_value();
+  const bool device = only_device(rows_of(graph) / options.micro_batches, options.speeds).has_value();
   Tiling tiling;
   for (const TensorInfo& info : graph.tensors())
     for (int d = 0; d < info.type.shape.rank(); ++d) {

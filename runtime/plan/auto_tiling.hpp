@@ -40,7 +40,7 @@ struct AutoTilingOptions {
 // what is left over as a last one.
 Tiling auto_tiling(const Graph& graph, const AutoTilingOptions& options);
 
-// That device, where there is one.
-std::optional<WorkerSpeed> only_device(const Graph& graph, const AutoTilingOptions& options);
+// That device, where there is one, for so many rows in each micro-batch.
+std::optional<WorkerSpeed> only_device(int64_t rows, const std::vector<WorkerSpeed>& speeds);
 
 }  // namespace tessera

@@ -90,12 +90,18 @@ void choose_devices(starpu_conf& conf, const EngineOptions& options) {
   std::copy(options.opencl.begin(), options.opencl.end(), conf.workers_opencl_gpuid);
 }
 
+// Where there is no limit, StarPU is kept from copying a tenth of what a device has written back to the host
+// all the time, so that it could be dropped at once: GPT-2's intermediates, 6 GB a step.
 DeviceMemoryLimit::DeviceMemoryLimit(int64_t bytes) {
-  if (bytes == 0) return;
-  for (const char* name : {"STARPU_LIMIT_OPENCL_MEM", "STARPU_LIMIT_CUDA_MEM"}) {
-    const char* value = std::getenv(name);
-    before_.emplace_back(name, value ? std::optional<std::string>(value) : std::nullopt);
-    setenv(name, std::to_string(bytes >> 20).c_str(), 1);
+  const auto set = [&](const char* name, int64_t value) {
+    const char* before = std::getenv(name);
+    before_.emplace_back(name, before ? std::optional<std::string>(before) : std::nullopt);
+    setenv(name, std::to_string(value).c_str(), bytes != 0);
+  };
+  if (bytes == 0) {
+    for (const char* name : {"STARPU_MINIMUM_CLEAN_BUFFERS", "STARPU_TARGET_CLEAN_BUFFERS"}) set(name, 0);
+  } else {
+    for (const char* name : {"STARPU_LIMIT_OPENCL_MEM", "STARPU_LIMIT_CUDA_MEM"}) set(name, bytes >> 20);
   }
 }
 

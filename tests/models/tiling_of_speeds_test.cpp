@@ -95,6 +95,50 @@ TEST_F(TilingOfSpeeds, CoverRowsThatNoTileDivides) {
   }
 }
 
+// Tilings of 12 layers of GPT-2's, 16 sequences of 1024 tokens.
+Tiling tiling_of_gpt2(const AutoTilingOptions& options) {
+  Config config;
+  config.model = default_model(ModelKind::gpt2);
+  config.model.layers = config.model.heads = config.model.kv_heads = 12;
+  config.model.width = 768;
+  config.model.ffn = 3072;
+  config.model.vocab = 50257;
+  config.model.seq = 1024;
+  config.train.batch = 16;
+  config.run.dtype = DType::bf16;
+  return auto_tiling(*TrainingGraph(config).graph, options);
+}
+
+constexpr WorkerSpeed gpu{.workers = 1, .flops = 400e12, .memory_bytes = 2e12, .device = true};
+constexpr WorkerSpeed cores{.workers = 16, .flops = 100e9};
+
+TEST(TilingOfADeviceAlone, IsOneRowTileAndWideColumnsInOneGroup) {
+  const Tiling tiling = tiling_of_gpt2({.sequence = 1024, .speeds = {cores, gpu}});
+  EXPECT_EQ(tiling.to_string(), "rows=16384 vocab=12544x4,81");
+  EXPECT_EQ(tiling_of_gpt2({.sequence = 1024, .speeds = {gpu}}), tiling);
+  EXPECT_EQ(tiling_of_gpt2({.sequence = 1024, .micro_batches = 2, .speeds = {gpu}}).to_string(),
+            "rows=8192x2 vocab=12544x4,81");
+}
+
+TEST(TilingOfADeviceAlone, HasAGroupOfRowsForEachOfSeveral) {
+  WorkerSpeed two = gpu;
+  two.workers = 2;
+  EXPECT_EQ(tiling_of_gpt2({.sequence = 1024, .speeds = {cores, two}}).cuts(Dim("rows", 16384)).to_string(),
+            "8192|8192");
+}
+
+TEST(TilingOfADeviceAlone, IsAsFineAsThatOneIsSlow) {
+  WorkerSpeed slow = gpu;
+  slow.flops = 6e12;
+  EXPECT_EQ(tiling_of_gpt2({.sequence = 1024, .speeds = {slow}}).cuts(Dim("rows", 16384)).size(0), 1024);
+}
+
+TEST(TilingOfADeviceAlone, IsAnotherForCores) {
+  WorkerSpeed core = gpu;
+  core.device = false;
+  EXPECT_EQ(tiling_of_gpt2({.sequence = 1024, .speeds = {core}}), tiling_of_gpt2({.sequence = 1024}));
+}
+
 TEST(CalibratedSpeeds, ComeFromTheFileAlone) {
   Config config = config_of(8);
   config.run.workers = 3;
@@ -103,6 +147,7 @@ TEST(CalibratedSpeeds, ComeFromTheFileAlone) {
   EXPECT_TRUE(calibrated_speeds(config, model).empty()) << "only CPU workers";
   config.run.devices = {"cpu", "opencl:100000"};
   EXPECT_TRUE(calibrated_speeds(config, model).empty()) << "a device that is not there";
+  EXPECT_EQ(useful_workers(config), 3);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/tessera/step_model.hpp"
 
+#include "models/train/plans.hpp"
 #include "runtime/core/devices.hpp"
 #include "runtime/core/philox.hpp"
 
@@ -9,7 +10,9 @@ namespace tessera {
 
 EngineOptions engine_of(const Config& config) {
   const DeviceSet devices = parse_devices(config.run.devices);
-  return {.workers = devices.cpu > 0 ? devices.cpu : static_cast<int>(config.run.workers),
+  Config counted = config;
+  if (devices.cpu > 0) counted.run.workers = devices.cpu;
+  return {.workers = useful_workers(counted),
           .scheduler = config.run.scheduler,
           .opencl = devices.opencl,
           .cuda = devices.cuda};
