@@ -12,7 +12,9 @@
 namespace tessera {
 namespace {
 
+// Not where memory is short: a task needs room for all that it accesses, which would be too much.
 std::optional<WorkerSpeed> device_alone(const Config& config, const std::vector<WorkerSpeed>& speeds) {
+  if (config.run.device_memory != 0 || config.run.host_memory != 0) return std::nullopt;
   return only_device(config.train.batch * config.model.seq, speeds);
 }
 
@@ -20,6 +22,8 @@ AutoTilingOptions tiling_options(const Config& config) {
   AutoTilingOptions options{.sequence = config.model.seq, .micro_batches = config.train.accumulate};
   if (!parse_devices(config.run.devices).only_cpu())
     options.speeds = calibrated_speeds(config, PerformanceModel(performance_file()));
+  const bool alone = only_device(config.train.batch * config.model.seq, options.speeds).has_value();
+  if (alone && !device_alone(config, options.speeds)) options.speeds.clear();
   return options;
 }
 
