@@ -137,9 +137,13 @@ int64_t rows_of(const Graph& graph) {
 }  // namespace
 
 std::optional<WorkerSpeed> only_device(int64_t rows, const std::vector<WorkerSpeed>& speeds) {
+  constexpr double outweighs = 20;  // times all others together; of few rows every kind's share is small
   const std::vector<WorkerSpeed> kinds = kinds_worth_a_tile(rows, speeds);
-  const bool alone = kinds.size() == 1 && kinds[0].device && kinds[0].flops > 0;
-  return alone ? std::optional(kinds[0]) : std::nullopt;
+  if (kinds.size() != 1 || !kinds[0].device || kinds[0].flops <= 0) return std::nullopt;
+  const double its = kinds[0].workers * kinds[0].flops;
+  double all = 0;
+  for (const WorkerSpeed& kind : speeds) all += kind.workers * kind.flops;
+  return its >= outweighs * (all - its) ? std::optional(kinds[0]) : std::nullopt;
 }
 
 Tiling auto_tiling(const Graph& graph, const AutoTilingOptions& options) {

@@ -35,9 +35,9 @@ struct AutoTilingOptions {
 // gets none of its own; it helps out with others'. So where all kinds but one are that slow, or the kinds are
 // nearly alike, the cuts are those of a machine of one kind.
 //
-// Where that kind is a device, it gets tiles as large as 0.75 ms allow, each device's rows in a group of
-// their own, and the vocabulary in a few pieces of a multiple of 128 columns, which matrix units like, with
-// what is left over as a last one.
+// Where that kind is a device that outweighs all others together, it gets tiles as large as 0.75 ms allow,
+// each device's rows in a group of their own, and the vocabulary in a few pieces of a multiple of 128
+// columns, which matrix units like, with what is left over as a last one.
 Tiling auto_tiling(const Graph& graph, const AutoTilingOptions& options);
 
 // That device, where there is one, for so many rows in each micro-batch.

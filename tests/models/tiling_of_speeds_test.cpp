@@ -133,6 +133,12 @@ TEST(TilingOfADeviceAlone, IsAsFineAsThatOneIsSlow) {
   EXPECT_EQ(tiling_of_gpt2({.sequence = 1024, .speeds = {slow}}).cuts(Dim("rows", 16384)).size(0), 1024);
 }
 
+TEST(TilingOfADeviceAlone, IsAnotherWhereCoresHelp) {
+  const WorkerSpeed like_a_core{.workers = 1, .flops = 120e9, .memory_bytes = 10e9, .device = true};
+  EXPECT_FALSE(only_device(200, {{.workers = 1, .flops = 100e9}, like_a_core}));
+  EXPECT_TRUE(only_device(200, {cores, gpu}));
+}
+
 TEST(TilingOfADeviceAlone, IsAnotherForCores) {
   WorkerSpeed core = gpu;
   core.device = false;
