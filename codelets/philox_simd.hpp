@@ -1,5 +1,8 @@
-// Philox4x32-10 for the vector unit at hand: the numbers of codelets/uniform.hpp for runs of elements.
+// Philox4x32-10 for the vector unit at hand: the draws of codelets/uniform.hpp for runs of elements.
 // SPDX-License-Identifier: Apache-2.0
+#include <bit>
+#include <cstring>
+
 #include "codelets/simd.hpp"
 #include "codelets/uniform.hpp"
 
@@ -15,8 +18,9 @@ namespace tessera::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
-HWY_INLINE void uniform_blocks(const Draws& draws, uint64_t block, float* dst) {
-  for (uint64_t w = 0; w < 4; ++w) dst[w] = uniform(draws, 4 * block + w);
+HWY_INLINE void philox_blocks(const Draws& draws, uint64_t block, uint32_t* words) {
+  const PhiloxCounter drawn = draws.block(block);
+  std::copy(drawn.begin(), drawn.end(), words);
 }
 
 #else
@@ -35,8 +39,8 @@ HWY_INLINE void multiply_wide(VecU32 x, uint32_t m, VecU32& low, VecU32& high) {
   high = hn::OddEven(hn::BitCast(d, odd), hn::BitCast(d, hn::ShiftRight<32>(even)));
 }
 
-// dst[4 i + w] = word w of block `block` + i as a uniform of [0, 1), for i < lanes()
-HWY_INLINE void uniform_blocks(const Draws& draws, uint64_t block, float* dst) {
+// words[4 i + w] = word w of block `block` + i, for i < lanes()
+HWY_INLINE void philox_blocks(const Draws& draws, uint64_t block, uint32_t* words) {
   const U32 d;
   const auto low = static_cast<uint32_t>(block), high = static_cast<uint32_t>(block >> 32);
   VecU32 x0 = hn::Add(hn::Set(d, low), hn::Iota(d, 0));
@@ -54,30 +58,24 @@ HWY_INLINE void uniform_blocks(const Draws& draws, uint64_t block, float* dst) {
     key[0] += 0x9E3779B9;
     key[1] += 0xBB67AE85;
   }
-  const auto unit = [](VecU32 x) {  // 24 bits fit a float and a signed integer
-    const hn::RebindToSigned<F32> i32;
-    return hn::Mul(hn::ConvertTo(F32(), hn::BitCast(i32, hn::ShiftRight<8>(x))), set(0x1p-24f));
-  };
-  hn::StoreInterleaved4(unit(x0), unit(x1), unit(x2), unit(x3), F32(), dst);
+  hn::StoreInterleaved4(x0, x1, x2, x3, d, words);
 }
 
 #endif
 
-// dst[i] = uniform(draws, first + i), i < n; cheapest where `first` and n are multiples of 4 · lanes().
-HWY_INLINE void uniforms(const Draws& draws, uint64_t first, int64_t n, float* dst) {
-  const int64_t run = 4 * lanes();
-  float part[4 * max_lanes];
-  int64_t skip = static_cast<int64_t>(first % 4);  // of the first block's words
-  uint64_t block = first / 4;
-  for (int64_t i = 0; i < n; block += static_cast<uint64_t>(lanes())) {
-    if (skip == 0 && i + run <= n) {
-      uniform_blocks(draws, block, dst + i);
-      i += run;
-    } else {
-      uniform_blocks(draws, block, part);
-      for (int64_t w = skip; w < run && i < n; ++w) dst[i++] = part[w];
-      skip = 0;
-    }
+// dst[i] = draw16(draws, first + i), i < n
+HWY_INLINE void draws16(const Draws& draws, uint64_t first, int64_t n, uint16_t* dst) {
+  static_assert(std::endian::native == std::endian::little);  // a word's low half comes first
+  uint32_t words[4 * max_lanes];
+  auto skip = static_cast<int64_t>(first % 8);
+  for (uint64_t block = first / 8; n > 0; block += static_cast<uint64_t>(lanes())) {
+    philox_blocks(draws, block, words);
+    const int64_t some = std::min(n, 8 * lanes() - skip);
+    std::memcpy(dst, reinterpret_cast<const uint16_t*>(words) + skip,
+                static_cast<size_t>(some) * sizeof *dst);
+    dst += some;
+    n -= some;
+    skip = 0;
   }
 }
 

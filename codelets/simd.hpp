@@ -55,6 +55,11 @@ HWY_INLINE Vec load(const bf16* p) {
   return hn::BitCast(
       F32(), hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)))));
 }
+HWY_INLINE Vec load(const uint16_t* p) {  // integers
+  const hn::Rebind<uint16_t, F32> d16;
+  const hn::RebindToSigned<F32> d32;
+  return hn::ConvertTo(F32(), hn::PromoteTo(d32, hn::LoadU(d16, p)));
+}
 HWY_INLINE void store(Vec v, float* p) { hn::StoreU(v, F32(), p); }
 HWY_INLINE void store(Vec v, bf16* p) {  // to nearest even; a NaN stays a NaN
   const hn::Rebind<uint16_t, F32> d16;

@@ -48,11 +48,11 @@ RowAttention attend(const AttentionOp& op, const HostArray& qkv, const HostArray
   for (size_t s = 0; s < n; ++s) result.kept[s] = result.p[s] /= sum;
   if (!rng) return result;
   const Draws draws{static_cast<uint32_t>((*rng)[0]), static_cast<uint32_t>((*rng)[1]), op.options.stream};
+  const DropoutRule rule(op.options.dropout);
   for (int64_t s = 0; s < qkv.rows(); ++s) {
     if (!allowed(s)) continue;
     const uint64_t element = op.first_element(row, head) + static_cast<uint64_t>(s - start);
-    const bool keep = uniform(draws, element) >= op.options.dropout;
-    result.kept[static_cast<size_t>(s)] *= keep ? 1 / (1 - static_cast<double>(op.options.dropout)) : 0;
+    result.kept[static_cast<size_t>(s)] *= rule.keeps(draws, element) ? static_cast<double>(rule.factor) : 0;
   }
   return result;
 }

@@ -71,7 +71,7 @@ KERNEL spans(GLOBAL const i32* starts, long n, int row_at, long row0, long seq, 
 
 // Bits of the probabilities that dropout keeps: [heads][n_rows][words], the n-th key of the sequence is bit
 // n.
-KERNEL keep_bits(GLOBAL const i32* rng, int stream, float rate, long element, long row_elements,
+KERNEL keep_bits(GLOBAL const i32* rng, int stream, uint least, long element, long row_elements,
                  long head_elements, int heads, int row_begin, int n_rows, int words, GLOBAL const i32* first,
                  GLOBAL const i32* last, GLOBAL uint* keep) {
   FOR_EACH(i, (long)heads * n_rows * words) {
@@ -79,10 +79,13 @@ KERNEL keep_bits(GLOBAL const i32* rng, int stream, float rate, long element, lo
     if (i % words * 32 >= last[row_begin + row] - first[row_begin + row]) continue;
     const ulong e = (ulong)(element + row * row_elements + head * head_elements + i % words * 32);
     uint bits = 0;
-    for (int block = 0; block < 8; ++block) {
+    for (int block = 0; block < 4; ++block) {
       uint x[4];
-      philox_block((uint)rng[0], (uint)rng[1], (uint)stream, e / 4 + block, x);
-      for (int k = 0; k < 4; ++k) bits |= (uint)(unit_float(x[k]) >= rate) << (4 * block + k);
+      philox_block((uint)rng[0], (uint)rng[1], (uint)stream, e / 8 + block, x);
+      for (int k = 0; k < 4; ++k) {
+        bits |= (uint)((x[k] & 0xffff) >= least) << (8 * block + 2 * k);
+        bits |= (uint)(x[k] >> 16 >= least) << (8 * block + 2 * k + 1);
+      }
     }
     keep[i] = bits;
   }

@@ -29,11 +29,11 @@ struct AttentionOp : Op {
     return {value[0], value[1], options.stream};
   }
 
-  // Dropout of the probability of (row, head, the sequence's n-th key) draws the uniform of this element plus
-  // n.
+  // Dropout of the probability of (row, head, the sequence's n-th key) draws for this element plus n. It
+  // begins a block of draws.
   uint64_t first_element(int64_t row, int64_t head) const {
     return static_cast<uint64_t>(row * options.heads + head) *
-           static_cast<uint64_t>((options.seq + 3) / 4 * 4);
+           static_cast<uint64_t>((options.seq + 7) / 8 * 8);
   }
 };
 

@@ -44,7 +44,7 @@ DeviceWindow::DeviceWindow(const TileArgs& args, DeviceQueue& to, bool back)
   head_dim = static_cast<int>(layout.head_dim);
   words = op.options.dropout > 0 ? static_cast<int>((op.options.seq + 31) / 32) : 0;
   scale = 1 / std::sqrt(static_cast<float>(layout.head_dim));
-  factor = 1 / (1 - op.options.dropout);
+  factor = DropoutRule(op.options.dropout).factor;
 }
 
 bool DeviceWindow::on_matrix_units() const {
@@ -118,7 +118,8 @@ void* DeviceWindow::keep_bits(const Spans& of, const TileView& rng) const {
     return static_cast<int64_t>(op.first_element(row, head));
   };
   void* keep = queue.scratch<uint32_t>(n);
-  queue.launch(kernel("keep_bits"), for_each(n), rng, op.options.stream, op.options.dropout,
+  queue.launch(kernel("keep_bits"), for_each(n), rng, op.options.stream,
+               DropoutRule(op.options.dropout).least,
                element(qkv[0].row0 + query_begin, own.col0 / layout.qkv_unit() * group), element(1, 0),
                element(0, 1), heads, query_begin, n_queries, words, of.first, of.last, keep);
   return keep;

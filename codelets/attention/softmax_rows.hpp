@@ -70,23 +70,24 @@ HWY_INLINE void zero_all(const ScoreBlock& block, int64_t r, T* row) {
   zero(row, span.begin, span.end);
 }
 
-// 1 / (1 - dropout) for the columns that are kept and 0 for the others.
+// What dropout keeps of a row's columns.
 template <bool dropped>
 struct Keep {
-  float uniform[max_block_keys + 2 * max_lanes];
+  uint16_t drawn[max_block_keys + 2 * max_lanes];
   int64_t at = 0;
-  float rate = 0, factor = 1;
+  float least = 0, factor = 1;
 
   HWY_INLINE void draw(const ScoreBlock& block, int64_t r, const Columns& columns) {
     at = columns.first_vector();
-    rate = block.dropout;
-    factor = 1 / (1 - rate);
+    const DropoutRule rule(block.dropout);
+    least = static_cast<float>(rule.least);
+    factor = rule.factor;
     const auto nth = static_cast<uint64_t>(block.key0 + columns.begin - block.first[r]);
-    uniforms(block.draws, block.element + static_cast<uint64_t>(r) * block.element_step + nth,
-             columns.end - columns.begin, uniform + (columns.begin - at));
+    draws16(block.draws, block.element + static_cast<uint64_t>(r) * block.element_step + nth,
+            columns.end - columns.begin, drawn + (columns.begin - at));
   }
   HWY_INLINE Vec apply(Vec p, int64_t i) const {
-    return hn::IfThenElseZero(hn::Ge(load(uniform + (i - at)), set(rate)), hn::Mul(p, set(factor)));
+    return hn::IfThenElseZero(hn::Ge(load(drawn + (i - at)), set(least)), hn::Mul(p, set(factor)));
   }
 };
 template <>

@@ -35,8 +35,9 @@ struct Dropout final : DropoutAttributes {
   void reference(HostIn in, HostOut out) const override {
     const Draws draws{static_cast<uint32_t>(static_cast<int32_t>(in[1][0])),
                       static_cast<uint32_t>(static_cast<int32_t>(in[1][1])), options.stream};
+    const DropoutRule rule(options.p);
     for (size_t i = 0; i < out[0].size(); ++i)
-      out[0][i] = uniform(draws, i) >= options.p ? in[0][i] / (1 - static_cast<double>(options.p)) : 0;
+      out[0][i] = rule.keeps(draws, i) ? in[0][i] * static_cast<double>(rule.factor) : 0;
   }
 };
 

@@ -11,7 +11,8 @@ struct DropoutOptions {
   uint32_t stream = 0;  // unlike for every use in a model, so that their masks are independent
 };
 
-// y = x / (1 - p) where uniform(draws, element) ≥ p, else 0; see codelets/uniform.hpp.
+// y = x / (1 - p) with probability 1 - p, else 0; p counts to the nearest 2^-16. See DropoutRule in
+// codelets/uniform.hpp.
 // x: floats of any shape; rng: i32 [2], {seed, step}. Result: like x; p = 0 returns x itself.
 Tensor dropout(Tensor x, Tensor rng, const DropoutOptions& options);
 

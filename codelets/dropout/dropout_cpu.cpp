@@ -12,16 +12,17 @@ namespace tessera::HWY_NAMESPACE {
 
 // One run of elements, of which `first` is the number of the first in the whole tensor.
 template <class T>
-HWY_INLINE void drop(const Draws& draws, uint64_t first, int64_t n, float p, const T* x, T* y) {
+HWY_INLINE void drop(const Draws& draws, uint64_t first, int64_t n, const DropoutRule& rule, const T* x,
+                     T* y) {
   constexpr int64_t chunk = 512;  // draws that stay in the first-level cache
-  float drawn[chunk];
-  const Vec limit = set(p), factor = set(1 / (1 - p));
+  uint16_t drawn[chunk];
+  const Vec least = set(static_cast<float>(rule.least)), factor = set(rule.factor);
   for (int64_t i = 0; i < n; i += chunk) {
     const int64_t some = n - i < chunk ? n - i : chunk;
-    uniforms(draws, first + static_cast<uint64_t>(i), some, drawn);
+    draws16(draws, first + static_cast<uint64_t>(i), some, drawn);
     map(
-        some, y + i, [&](Vec v, Vec u) { return hn::IfThenElseZero(hn::Ge(u, limit), hn::Mul(v, factor)); },
-        x + i, static_cast<const float*>(drawn));
+        some, y + i, [&](Vec v, Vec d) { return hn::IfThenElseZero(hn::Ge(d, least), hn::Mul(v, factor)); },
+        x + i, static_cast<const uint16_t*>(drawn));
   }
 }
 
@@ -29,6 +30,7 @@ HWY_INLINE void drop(const Draws& draws, uint64_t first, int64_t n, float p, con
 void dropout(const TileArgs& args) {
   const TileView& y = args[2];
   const DropoutOptions& options = args.attributes<DropoutAttributes>().options;
+  const DropoutRule rule(options.p);
   const auto* rng = args[1].as<const uint32_t>();
   const Draws draws{.seed = rng[0], .step = rng[1], .stream = options.stream};
   const int64_t cols = args.params[0];
@@ -37,7 +39,7 @@ void dropout(const TileArgs& args) {
   with_float(y.dtype, [&]<class T>(T) {
     for (int64_t r = 0; r < runs; ++r) {
       const auto first = static_cast<uint64_t>((y.row0 + r) * cols + y.col0);
-      drop(draws, first, length, options.p, args[0].as<const T>() + r * length, y.as<T>() + r * length);
+      drop(draws, first, length, rule, args[0].as<const T>() + r * length, y.as<T>() + r * length);
     }
   });
 }

@@ -4,7 +4,8 @@
 // Elementwise kernels are written on `wide`: sixteen floats on CPUs, whose vectors have as many, and eight on
 // GPUs, so that an item moves 16 bytes at once even of what is stored in 16 bits. LOADW(T, p, i, n) and
 // STOREW(T, p, i, n, x) move the WIDE neighbours from element i on, of which those from n on are not there:
-// what LOADW_OR has `other` for. pick(c, a, b) is c ? a : b for each of them.
+// what LOADW_OR has `other` for. pick(c, a, b) is c ? a : b for each of them. wide_halves(words, i) are the
+// WIDE halves of words from the i-th on, low ones first.
 
 #ifdef __OPENCL_VERSION__
 #define JOINED_(a, b) a##b
@@ -13,7 +14,7 @@
 
 // At any address: some drivers make vstore of many stores, and others take halves to be aligned.
 typedef ushort8 __attribute__((aligned(2))) ushort8_at;
-typedef OF_WIDTH(ushort) __attribute__((aligned(2))) wide_halves_at;
+typedef OF_WIDTH(ushort) __attribute__((aligned(2), may_alias)) wide_halves_at;
 
 typedef OF_WIDTH(float) wide;
 typedef OF_WIDTH(uint) wide_bits;
@@ -45,7 +46,9 @@ FN wide wide_of(const float* v) { return OF_WIDTH(vload)(0, v); }
 FN void put_wide(float* v, wide x) { OF_WIDTH(vstore)(x, 0, v); }
 FN wide wide_local(LOCAL_ARG const float* p) { return OF_WIDTH(vload)(0, p); }
 FN void store_wide_local(LOCAL_ARG float* p, wide x) { OF_WIDTH(vstore)(x, 0, p); }
-FN wide_bits wide_words(LOCAL_ARG const uint* p) { return OF_WIDTH(vload)(0, p); }
+FN wide_bits wide_halves(LOCAL_ARG const uint* words, long first) {
+  return OF_WIDTH(convert_uint)(*(LOCAL_ARG const wide_halves_at*)((LOCAL_ARG const ushort*)words + first));
+}
 
 // The pairs that lie in u and then v: their first and second elements, and back.
 FN void take_pairs(wide u, wide v, wide* a, wide* b) {
@@ -142,7 +145,9 @@ FN wide wide_of(const float* v) { EACH8(v[k]); }
 FN void put_wide(float* v, const wide& x) { UNROLL for (int k = 0; k < 8; ++k) v[k] = x.v[k]; }
 FN wide wide_local(const float* p) { EACH8(p[k]); }
 FN void store_wide_local(float* p, const wide& x) { put_wide(p, x); }
-FN wide_bits wide_words(const uint* p) { EACH8_AS(uint8, p[k]); }
+FN wide_bits wide_halves(const uint* words, long first) {
+  EACH8_AS(uint8, words[(first + k) >> 1] >> ((first + k) & 1) * 16 & 0xffff);
+}
 FN void take_pairs(const wide& u, const wide& v, wide* a, wide* b) {
   UNROLL for (int k = 0; k < 4; ++k) {
     a->v[k] = u.v[2 * k];
@@ -366,8 +371,7 @@ FN float max8(float8 x) {
   return fmax(fmax(fmax(v[0], v[4]), fmax(v[2], v[6])), fmax(fmax(v[1], v[5]), fmax(v[3], v[7])));
 }
 
-// Philox4x32-10 (Salmon et al., 2011): the words of elements 4 block … 4 block + 3, as codelets/uniform.hpp
-// defines them.
+// Philox4x32-10 (Salmon et al., 2011): the words of a block, as codelets/uniform.hpp numbers them.
 FN void philox_block(uint seed, uint step, uint stream, ulong block, uint* words) {
   uint x0 = (uint)block, x1 = (uint)(block >> 32), x2 = stream, x3 = 0, k0 = seed, k1 = step;
   for (int round = 0; round < 10; ++round) {

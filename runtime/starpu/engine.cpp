@@ -3,6 +3,8 @@
 //
 // Sequential consistency is off: the executor submits a task only when its predecessors are done, which costs
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
+// Where all workers compute in the main memory, nothing has to move either: then tasks carry pointers, and no
+// handles, whose acquiring and releasing is half of what StarPU needs for a task.
 #include "runtime/exec/engine.hpp"
 
 #include <spdlog/spdlog.h>
@@ -34,6 +36,11 @@ enum starpu_data_access_mode starpu_mode(Mode mode) {
 template <class PointerOf>
 void run(void** buffers, void* argument, PointerOf pointer_of) {
   auto* call = static_cast<Call*>(argument);
+  call->worker = starpu_worker_get_id();
+  if (call->host) {
+    const bool lends = call->lent && starpu_worker_get_type(call->worker) != STARPU_CPU_WORKER;
+    return call->runner->run(call->index, call->worker, lends ? call->lent : call->host);
+  }
   void* few[STARPU_NMAXBUFS];
   std::vector<void*> many;
   void** pointers = few;
@@ -42,7 +49,6 @@ void run(void** buffers, void* argument, PointerOf pointer_of) {
     pointers = many.data();
   }
   for (int k = 0; k < call->n_buffers; ++k) pointers[k] = pointer_of(buffers[k]);
-  call->worker = starpu_worker_get_id();
   call->runner->run(call->index, call->worker, pointers);
 }
 
@@ -51,11 +57,6 @@ void run_where_it_is(void** buffers, void* argument) {
   run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(b)); });
 }
 void run_on_opencl(void** buffers, void* argument) {
-  auto* call = static_cast<Call*>(argument);
-  if (call->lent) {
-    call->worker = starpu_worker_get_id();
-    return call->runner->run(call->index, call->worker, call->lent);
-  }
   run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_DEV_HANDLE(b)); });
 }
 // NOLINTEND(performance-no-int-to-ptr)
@@ -97,13 +98,19 @@ struct Codelet {
   Codelet& operator=(const Codelet&) = delete;
 };
 
+// Buffers by their ids.
+struct Buffers {
+  std::vector<std::span<std::byte>> memory;
+  std::vector<starpu_data_handle_t> handles;  // empty where all workers compute in the main memory
+  std::vector<void*> lent;                    // the memory as the device knows it that computes in it
+};
+
 class StarpuTasks final : public TaskSet {
  public:
-  StarpuTasks(const Codelet& codelet, const Timing& timing, const std::vector<starpu_data_handle_t>& handles,
-              const std::vector<void*>& lent, const WorkerKinds& kinds, std::vector<EngineTask> tasks,
-              TaskRunner& runner)
+  StarpuTasks(const Codelet& codelet, const Timing& timing, const Buffers& buffers, const WorkerKinds& kinds,
+              std::vector<EngineTask> tasks, TaskRunner& runner)
       : described_(std::move(tasks)), codelet_(codelet.codelet) {
-    if (!lent.empty()) stay_in_host_memory();
+    host_.resize(described_.size());
     lent_.resize(described_.size());
     tasks_.resize(described_.size());
     calls_.resize(described_.size());
@@ -136,25 +143,14 @@ class StarpuTasks final : public TaskSet {
       task->priority = from.priority;
       task->flops = from.flops;
       task->name = from.name;
-      task->nbuffers = static_cast<int>(from.accesses.size());
-      const bool few = from.accesses.size() <= STARPU_NMAXBUFS;
-      if (!few) {
-        handles_[t].resize(from.accesses.size());
-        modes_[t].resize(from.accesses.size());
-        task->dyn_handles = handles_[t].data();
-        task->dyn_modes = modes_[t].data();
-      }
-      for (size_t k = 0; k < from.accesses.size(); ++k) {
-        (few ? task->handles : task->dyn_handles)[k] = handles[static_cast<size_t>(from.accesses[k].buffer)];
-        (few ? task->modes : task->dyn_modes)[k] = starpu_mode(from.accesses[k].mode);
-        calls_[t].list.push_back(seen_by_policies(
-            from.accesses[k], starpu_data_get_size(handles[static_cast<size_t>(from.accesses[k].buffer)])));
-      }
-      calls_[t].accesses = calls_[t].list;
-      if (lent.empty()) continue;
       for (const EngineAccess& access : from.accesses)
-        lent_[t].push_back(lent[static_cast<size_t>(access.buffer)]);
-      calls_[t].lent = lent_[t].data();
+        calls_[t].list.push_back(
+            seen_by_policies(access, buffers.memory[static_cast<size_t>(access.buffer)].size()));
+      calls_[t].accesses = calls_[t].list;
+      if (buffers.handles.empty())
+        carry_pointers(t, buffers);
+      else
+        carry_handles(t, buffers.handles);
     }
   }
 
@@ -187,18 +183,35 @@ class StarpuTasks final : public TaskSet {
     while (!starpu_task_finished(&tasks_[t])) std::this_thread::yield();
   }
 
-  void stay_in_host_memory() {
-    size_t most = 0;
-    for (const EngineTask& task : described_) most = std::max(most, task.accesses.size());
-    nodes_.assign(most, STARPU_SPECIFIC_NODE_CPU);
-    codelet_.specific_nodes = 1;
-    codelet_.dyn_nodes = nodes_.data();
+  void carry_pointers(size_t t, const Buffers& buffers) {
+    tasks_[t].nbuffers = 0;
+    for (const EngineAccess& access : described_[t].accesses) {
+      host_[t].push_back(buffers.memory[static_cast<size_t>(access.buffer)].data());
+      if (!buffers.lent.empty()) lent_[t].push_back(buffers.lent[static_cast<size_t>(access.buffer)]);
+    }
+    calls_[t].host = host_[t].data();
+    if (!lent_[t].empty()) calls_[t].lent = lent_[t].data();
+  }
+  void carry_handles(size_t t, const std::vector<starpu_data_handle_t>& handles) {
+    const std::vector<EngineAccess>& accesses = described_[t].accesses;
+    starpu_task& task = tasks_[t];
+    task.nbuffers = static_cast<int>(accesses.size());
+    const bool few = accesses.size() <= STARPU_NMAXBUFS;
+    if (!few) {
+      handles_[t].resize(accesses.size());
+      modes_[t].resize(accesses.size());
+      task.dyn_handles = handles_[t].data();
+      task.dyn_modes = modes_[t].data();
+    }
+    for (size_t k = 0; k < accesses.size(); ++k) {
+      (few ? task.handles : task.dyn_handles)[k] = handles[static_cast<size_t>(accesses[k].buffer)];
+      (few ? task.modes : task.dyn_modes)[k] = starpu_mode(accesses[k].mode);
+    }
   }
 
   std::vector<EngineTask> described_;
   starpu_codelet codelet_;
-  std::vector<int> nodes_;
-  std::vector<std::vector<void*>> lent_;  // per task
+  std::vector<std::vector<void*>> host_, lent_;  // per task
   std::vector<starpu_task> tasks_;
   std::vector<Call> calls_;
   std::vector<std::vector<starpu_data_handle_t>> handles_;
@@ -243,7 +256,8 @@ class StarpuEngine final : public Engine {
       if (kinds().names.size() > 1) codelet_.codelet.can_execute = can_execute;
       if (timing_.model) name_kinds();
       if (lender_ = lender(options); lender_ && policy_) policy_->share_memory();
-      if (!lender_) largest_device_task_ = largest_device_task();
+      moves_ = !lender_ && (!options.opencl.empty() || !options.cuda.empty());
+      if (moves_) largest_device_task_ = largest_device_task();
     } catch (...) {
       starpu_shutdown();
       running = false;
@@ -252,8 +266,8 @@ class StarpuEngine final : public Engine {
   }
   ~StarpuEngine() override {
     if (timing_.model && unlike_) timing_.model->save();
-    for (size_t b = 0; b < handles_.size(); ++b)
-      if (handles_[b]) remove_buffer(static_cast<int>(b));
+    for (size_t b = 0; b < buffers_.memory.size(); ++b)
+      if (buffers_.memory[b].data()) remove_buffer(static_cast<int>(b));
     queues_.clear();
     starpu_shutdown();
     running = false;
@@ -287,29 +301,33 @@ class StarpuEngine final : public Engine {
   int kind(int worker) const override { return timing_.kinds[static_cast<size_t>(worker)]; }
 
   BufferId add_buffer(void* memory, size_t bytes) override {
-    starpu_data_handle_t handle = nullptr;
-    starpu_variable_data_register(&handle, STARPU_MAIN_RAM, reinterpret_cast<uintptr_t>(memory), bytes);
-    starpu_data_set_sequential_consistency_flag(handle, 0);
-    handles_.push_back(handle);
-    memory_.emplace_back(static_cast<std::byte*>(memory), bytes);
-    if (lender_) lent_.push_back(lender_->lend(memory, bytes));
+    buffers_.memory.emplace_back(static_cast<std::byte*>(memory), bytes);
+    if (lender_) buffers_.lent.push_back(lender_->lend(memory, bytes));
+    if (moves_) {
+      starpu_data_handle_t handle = nullptr;
+      starpu_variable_data_register(&handle, STARPU_MAIN_RAM, reinterpret_cast<uintptr_t>(memory), bytes);
+      starpu_data_set_sequential_consistency_flag(handle, 0);
+      buffers_.handles.push_back(handle);
+    }
     if (pin_) starpu_memory_pin(memory, bytes);  // else a GPU's copies go through a buffer, and wait for it
-    return static_cast<int>(handles_.size()) - 1;
+    return static_cast<int>(buffers_.memory.size()) - 1;
   }
   void remove_buffer(BufferId buffer) override {
     const auto b = static_cast<size_t>(buffer);
-    starpu_data_unregister(std::exchange(handles_[b], nullptr));
-    if (lender_) lender_->deallocate(std::exchange(lent_[b], nullptr));
-    if (pin_) starpu_memory_unpin(memory_[b].data(), memory_[b].size());
+    const std::span<std::byte> memory = std::exchange(buffers_.memory[b], {});
+    if (moves_) starpu_data_unregister(std::exchange(buffers_.handles[b], nullptr));
+    if (lender_) lender_->deallocate(std::exchange(buffers_.lent[b], nullptr));
+    if (pin_) starpu_memory_unpin(memory.data(), memory.size());
   }
   void acquire(BufferId buffer, Mode mode) override {
-    starpu_data_acquire(handles_[static_cast<size_t>(buffer)], starpu_mode(mode));
+    if (moves_) starpu_data_acquire(buffers_.handles[static_cast<size_t>(buffer)], starpu_mode(mode));
   }
-  void release(BufferId buffer) override { starpu_data_release(handles_[static_cast<size_t>(buffer)]); }
+  void release(BufferId buffer) override {
+    if (moves_) starpu_data_release(buffers_.handles[static_cast<size_t>(buffer)]);
+  }
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
     keep_on_cpu(tasks);
-    return std::make_unique<StarpuTasks>(codelet_, timing_, handles_, lent_, kinds(), std::move(tasks),
-                                         runner);
+    return std::make_unique<StarpuTasks>(codelet_, timing_, buffers_, kinds(), std::move(tasks), runner);
   }
 
  private:
@@ -340,7 +358,7 @@ class StarpuEngine final : public Engine {
       ++wanted;
       int64_t bytes = 0;
       for (const EngineAccess& access : task.accesses)
-        bytes += static_cast<int64_t>(memory_[static_cast<size_t>(access.buffer)].size());
+        bytes += static_cast<int64_t>(buffers_.memory[static_cast<size_t>(access.buffer)].size());
       if (bytes <= largest_device_task_) continue;
       task.on_device = false;
       ++kept;
@@ -364,10 +382,9 @@ class StarpuEngine final : public Engine {
   Codelet codelet_;
   Timing timing_;
   bool unlike_ = false;  // there are workers of several kinds
-  std::vector<starpu_data_handle_t> handles_;
-  std::vector<std::span<std::byte>> memory_;  // of the handles
-  DeviceQueue* lender_ = nullptr;             // null: devices get copies
-  std::vector<void*> lent_;                   // the memory as it knows it
+  Buffers buffers_;
+  DeviceQueue* lender_ = nullptr;  // null: devices get copies
+  bool moves_ = false;             // tiles, between the main memory and those of devices
   int64_t largest_device_task_ = std::numeric_limits<int64_t>::max();
   bool told_of_cpu_ = false;
   bool pin_ = false;                                  // there are GPUs

@@ -15,7 +15,9 @@ struct Call final : DispatchTask {
   TaskRunner* runner = nullptr;
   int index = 0;
   int n_buffers = 0;
-  void* const* lent = nullptr;              // the buffers as the device knows them that computes in them
+  void* const* host =
+      nullptr;  // the buffers, where all workers compute in the main memory; null: StarPU says
+  void* const* lent = nullptr;              // the same as the device knows them that is among these workers
   int worker = -1;                          // where it runs
   int kind = any_kind;                      // of the workers that may run it
   const std::vector<int>* kinds = nullptr;  // per worker
