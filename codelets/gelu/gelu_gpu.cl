@@ -24,7 +24,7 @@ FN wide tail_f32(wide a, wide* gauss) {
 }
 FN wide tail_bf16(wide a, wide* gauss) {
   *gauss = exp2_to_bf16(-0.72134752f, a * a);
-  const wide t = 1.0f / (1.0f + 0.4f * a);
+  const wide t = recip_to_bf16(1.0f + 0.4f * a);
   wide p = -0.082556168f * t + 0.13860785f;
   p = p * t + 0.12528109f;
   p = p * t + 0.15885858f;
@@ -37,8 +37,8 @@ FN wide tail_bf16(wide a, wide* gauss) {
 FN wide gelu_of(wide x) {
   if (EXACT) {
     wide gauss;
-    const wide a = at_most(13.0f, magnitude(x));
-    return pick(x > 0.0f, x, SPLAT(0.0f)) - a * TAIL(T, a, &gauss);
+    const wide a = smaller(magnitude(x), 13.0f);
+    return pick(x < 0.0f, SPLAT(0.0f), x) - a * TAIL(T, a, &gauss);  // x brings a NaN
   }
   return x / (1.0f + EXPW(T, clamped(-x * (A + B * x * x), -87.0f, 87.0f)));
 }

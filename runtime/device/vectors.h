@@ -210,7 +210,7 @@ FN wide clamped(wide x, float low, float high) {
   return pick(x < low, SPLAT(low), x);
 }
 
-// exp(x) for -87 ≤ x ≤ 88, and a NaN for one: to 2 ulp of float, or to 2^-17 where it is stored in 16 bits.
+// exp(x) for -87 ≤ x ≤ 88, and a NaN for one: to 2 ulp of float, or to 2^-13 where it is stored in 16 bits.
 // On CPUs without calls, which some drivers make for exp.
 #ifdef __OPENCL_VERSION__
 FN wide exp_to_f32(wide x) {
@@ -226,10 +226,9 @@ FN wide exp_to_f32(wide x) {
 }
 FN wide exp2_to_bf16(float factor, wide x) {  // of factor · x
   const wide rounded = factor * x + 0x1.8p23f, part = factor * x - (rounded - 0x1.8p23f);
-  wide y = 0.00958272f * part + 0.05590785f;
-  y = y * part + 0.24024109f;
-  y = y * part + 0.69312407f;
-  y = y * part + 1.0f;
+  wide y = 0.0551716685f * part + 0.242611125f;
+  y = y * part + 0.693260968f;
+  y = y * part + 0.999928057f;
   return AS_WIDE(AS_BITS(y) + (AS_BITS(rounded) << 23));
 }
 FN wide exp_to_bf16(wide x) { return exp2_to_bf16(1.44269504f, x); }
@@ -237,6 +236,14 @@ FN wide exp_to_bf16(wide x) { return exp2_to_bf16(1.44269504f, x); }
 FN wide exp_to_f32(const wide& x) { EACH8(expf(x.v[k])); }
 FN wide exp_to_bf16(const wide& x) { EACH8(__expf(x.v[k])); }
 FN wide exp2_to_bf16(float factor, const wide& x) { EACH8(exp2f(factor * x.v[k])); }
+#endif
+// The smaller one, and anything where x is a NaN; 1 / x for what is stored in 16 bits.
+#ifdef __OPENCL_VERSION__
+FN wide smaller(wide x, float y) { return min(x, y); }
+FN wide recip_to_bf16(wide x) { return native_recip(x); }
+#else
+FN wide smaller(const wide& x, float y) { EACH8(fminf(x.v[k], y)); }
+FN wide recip_to_bf16(const wide& x) { EACH8(__fdividef(1.0f, x.v[k])); }
 #endif
 #define exp_to_f16 exp_to_bf16
 #define EXPW(T, x) PASTE(exp_to, T)(x)
