@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "codelets/matmul/few_rows_bf16.hpp"
 #include "codelets/matmul/gemm.hpp"
 #include "codelets/simd.hpp"
 
@@ -109,28 +110,30 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
     else
       add_dots_of<4, columns, 0>(g, rows, b, next, to);
   }
-  for (; r < g.m; ++r)
-    if (r == 0)
-      add_dots_of<1, columns, columns>(g, x, b, next, y);
-    else
-      add_dots_of<1, columns, 0>(g, x + r * g.k, b, next, y + r * g.n);
+  for (; r < g.m; ++r) add_dots_of<1, columns, 0>(g, x + r * g.k, b, next, y + r * g.n);
 }
 
 // y[m, n] += x[m, k] bᵀ, b [n, k]: dot products, of as many rows of b at a time as registers can hold sums
-// of.
+// of; but of fewer than four rows of x, row by row of b, as memory is fastest where it is read from one end
+// to the other.
 template <class T>
 void add_dots(const Gemm& g, const float* x, const T* b, float* y) {
   constexpr int together = 4;
   int64_t j = 0;
-  for (; j + together <= g.n; j += together) add_dots_with_all<together>(g, x, b + j * g.ldb, y + j);
+  if (g.m >= together)
+    for (; j + together <= g.n; j += together) add_dots_with_all<together>(g, x, b + j * g.ldb, y + j);
   for (; j < g.n; ++j) add_dots_with_all<1>(g, x, b + j * g.ldb, y + j);
 }
 
 void multiply_few(const Gemm& g, const GemmOperands& with) {
+  static const bool bf16_dots = has_bf16_dots();
   ScratchScope scope;
-  float* x = scratch<float>(g.m * g.k);
+  const bool as_bf16 =
+      bf16_dots && g.transpose_b && !g.transpose_a && g.a == DType::bf16 && g.b == DType::bf16;
+  float* x = as_bf16 ? nullptr : scratch<float>(g.m * g.k);
   with_float(g.a, [&]<class T>(T) {
     const T* a = static_cast<const T*>(with.a);
+    if (as_bf16) return;
     for (int64_t r = 0; r < g.m; ++r)
       for (int64_t l = 0; l < g.k; ++l)
         x[r * g.k + l] = static_cast<float>(a[g.transpose_a ? l * g.lda + r : r * g.lda + l]);
@@ -144,6 +147,9 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
             (g.accumulate ? static_cast<float>(c[r * g.ldc + j]) : 0.0f) + (g.bias ? with.bias[j] : 0.0f);
     with_float(g.b, [&]<class S>(S) {
       const S* b = static_cast<const S*>(with.b);
+      if constexpr (std::is_same_v<S, bf16>)
+        if (as_bf16)
+          return add_bf16_dots({g.m, g.n, g.k, g.lda, g.ldb}, static_cast<const bf16*>(with.a), b, y);
       g.transpose_b ? add_dots(g, x, b, y) : add_rows(g, x, b, y);
     });
     for (int64_t r = 0; r < g.m; ++r) map(g.n, c + r * g.ldc, [](auto v) { return v; }, y + r * g.n);

@@ -27,7 +27,8 @@ struct PassOptions {
   int64_t sequences = 1;  // more than one needs the cache
   int64_t capacity = 1;   // positions of a sequence
   DType dtype = DType::f32;
-  bool cache = true;  // keys and values of earlier passes; without it a pass holds one whole sequence
+  bool record = false;  // for a trace
+  bool cache = true;    // keys and values of earlier passes; without it a pass holds one whole sequence
 };
 
 struct PassRow {
@@ -63,10 +64,13 @@ class PassGraph {
 class Pass {
  public:
   Pass(Session& session, const ModelConfig& model, const PassOptions& options)
-      : rows_(options.rows), graph_(model, options), executor_(session, graph_.plan()) {}
+      : rows_(options.rows),
+        graph_(model, options),
+        executor_(session, graph_.plan(), {.record = options.record}) {}
 
   int64_t rows() const { return rows_; }
   const PassGraph& graph() const { return graph_; }
+  const Executor& executor() const { return executor_; }
   // The next token of every sequence. `step` numbers the draws of random tokens.
   std::vector<int32_t> operator()(std::span<const PassRow> rows, const Sampling& sampling, int64_t step);
 

@@ -12,6 +12,7 @@
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
 #include "runtime/core/philox.hpp"
+#include "runtime/trace/trace.hpp"
 #include "tools/tessera/ceiling.hpp"
 #include "tools/tessera/command.hpp"
 #include "tools/tessera/output.hpp"
@@ -40,6 +41,7 @@ struct Arguments {
   std::vector<int> batches{1, 16};
   int workers = usable_cores();
   int64_t prompt = 256, tokens = 128;
+  std::string trace;
   bool json = false;
 };
 
@@ -89,6 +91,7 @@ Times measure(const Arguments& arguments, const Model& model, int batch) {
                       .dtype = dtype_named(arguments.dtype)};
   Pass prefill(session, model.config, options);
   options.rows = batch;
+  options.record = !arguments.trace.empty();
   Pass decode(session, model.config, options);
   if (!model.folder.empty()) load_weights(model.folder, model.config, session);
 
@@ -116,6 +119,7 @@ Times measure(const Arguments& arguments, const Model& model, int batch) {
             {next[static_cast<size_t>(sequence)], static_cast<int32_t>(arguments.prompt + token), sequence});
       next = decode(rows, {}, token);
     }));
+  if (!arguments.trace.empty()) write_chrome_trace(recording_of(decode.executor()), arguments.trace);
   return {median(std::move(prompts)), median(std::move(steps))};
 }
 
@@ -174,6 +178,8 @@ void add_bench_decode(CLI::App& bench) {
       ->check(CLI::Range(1, 1 << 20));
   command->add_option("--scheduler", arguments->scheduler, "As run.scheduler")->capture_default_str();
   add_workers_option(*command, arguments->workers);
+  command->add_option("--trace", arguments->trace,
+                      "A file for the last batch's timeline, for ui.perfetto.dev");
   command->add_flag("--json", arguments->json, "Print JSON lines");
   command->callback([arguments] { run(*arguments); });
 }
