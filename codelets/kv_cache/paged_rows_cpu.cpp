@@ -12,73 +12,38 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 namespace {
 
-// Dot products of one query with n rows of keys.
-template <int n, class T>
-HWY_INLINE void dots(const float* q, const T* k, int64_t ld, int64_t width, float* scores) {
-  Vec sums[n];
-  for (Vec& sum : sums) sum = set(0);
-  int64_t d = 0;
-  for (; d + lanes() <= width; d += lanes()) {
-    const Vec x = load(q + d);
-    for (int i = 0; i < n; ++i) sums[i] = hn::MulAdd(x, load(k + i * ld + d), sums[i]);
-  }
-  if (d < width) {
-    const Vec x = load_some(q + d, width - d);
-    for (int i = 0; i < n; ++i) sums[i] = hn::MulAdd(x, load_some(k + i * ld + d, width - d), sums[i]);
-  }
-  for (int i = 0; i < n; ++i) scores[i] = hn::GetLane(hn::SumOfLanes(F32(), sums[i]));
+template <class T>
+HWY_INLINE float dot(const float* q, const T* k, int64_t width) {
+  Vec sum = set(0);
+  each_vector(width, [&](int64_t d, auto part)
+                         HWY_ATTR { sum = hn::MulAdd(load(q + d, part), load(k + d, part), sum); });
+  return hn::GetLane(hn::SumOfLanes(F32(), sum));
 }
 
+// Key by key, and value by value, with all heads of each: memory is fastest where it is read from one end to
+// the other.
 void score(const HeadLayout& layout, const float* q, const CacheRun& k, float* scores, int64_t ld) {
-  const int64_t width = layout.head_dim, n_kv = k.tile.cols / width, group = layout.group();
+  const int64_t width = layout.head_dim, heads = k.tile.cols / width * layout.group();
   with_float(k.tile.dtype, [&]<class T>(T) {
-    const T* keys = k.tile.as<const T>() + k.row * k.tile.cols;
-    for (int64_t i = 0; i < k.count;) {
-      const bool four = i + 4 <= k.count;
-      for (int64_t h = 0; h < n_kv * group; ++h) {
-        const T* key = keys + i * k.tile.cols + h / group * width;
-        if (four) {
-          dots<4>(q + h * width, key, k.tile.cols, width, scores + h * ld + i);
-        } else {
-          dots<1>(q + h * width, key, k.tile.cols, width, scores + h * ld + i);
-        }
-      }
-      i += four ? 4 : 1;
-    }
+    const T* key = k.tile.as<const T>() + k.row * k.tile.cols;
+    for (int64_t i = 0; i < k.count; ++i, key += k.tile.cols)
+      for (int64_t h = 0; h < heads; ++h)
+        scores[h * ld + i] = dot(q + h * width, key + h / layout.group() * width, width);
   });
 }
 
-// acc += Σ_i p[i] v[i] over n rows of values
-template <int n, class T>
-HWY_INLINE void add_values(const float* p, const T* v, int64_t ld, int64_t width, float* acc) {
-  int64_t d = 0;
-  for (; d + lanes() <= width; d += lanes()) {
-    Vec sum = load(acc + d);
-    for (int i = 0; i < n; ++i) sum = hn::MulAdd(set(p[i]), load(v + i * ld + d), sum);
-    store(sum, acc + d);
-  }
-  if (d == width) return;
-  Vec sum = load_some(acc + d, width - d);
-  for (int i = 0; i < n; ++i) sum = hn::MulAdd(set(p[i]), load_some(v + i * ld + d, width - d), sum);
-  store_some(sum, acc + d, width - d);
-}
-
+// acc += Σ_i p[i] v[i]
 void add_all(const HeadLayout& layout, const float* p, int64_t ld, const CacheRun& v, float* acc) {
-  const int64_t width = layout.head_dim, n_kv = v.tile.cols / width, group = layout.group();
+  const int64_t width = layout.head_dim, heads = v.tile.cols / width * layout.group();
   with_float(v.tile.dtype, [&]<class T>(T) {
-    const T* values = v.tile.as<const T>() + v.row * v.tile.cols;
-    for (int64_t i = 0; i < v.count;) {
-      const bool four = i + 4 <= v.count;
-      for (int64_t h = 0; h < n_kv * group; ++h) {
-        const T* value = values + i * v.tile.cols + h / group * width;
-        if (four) {
-          add_values<4>(p + h * ld + i, value, v.tile.cols, width, acc + h * width);
-        } else {
-          add_values<1>(p + h * ld + i, value, v.tile.cols, width, acc + h * width);
-        }
+    const T* value = v.tile.as<const T>() + v.row * v.tile.cols;
+    for (int64_t i = 0; i < v.count; ++i, value += v.tile.cols)
+      for (int64_t h = 0; h < heads; ++h) {
+        const Vec by = set(p[h * ld + i]);
+        map(
+            width, acc + h * width, [&](Vec x, Vec sum) { return hn::MulAdd(by, x, sum); },
+            value + h / layout.group() * width, acc + h * width);
       }
-      i += four ? 4 : 1;
-    }
   });
 }
 

@@ -239,10 +239,10 @@ FN wide exp2_to_bf16(float factor, const wide& x) { EACH8(exp2f(factor * x.v[k])
 #endif
 // The smaller one, and anything where x is a NaN; 1 / x for what is stored in 16 bits.
 #ifdef __OPENCL_VERSION__
-FN wide smaller(wide x, float y) { return min(x, y); }
+FN wide smaller(wide x, float limit) { return min(x, limit); }
 FN wide recip_to_bf16(wide x) { return native_recip(x); }
 #else
-FN wide smaller(const wide& x, float y) { EACH8(fminf(x.v[k], y)); }
+FN wide smaller(const wide& x, float limit) { EACH8(fminf(x.v[k], limit)); }
 FN wide recip_to_bf16(const wide& x) { EACH8(__fdividef(1.0f, x.v[k])); }
 #endif
 #define exp_to_f16 exp_to_bf16

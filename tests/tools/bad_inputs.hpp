@@ -31,9 +31,10 @@ class BadInputs {
 
   // Runs `tessera` in the folder, for a minute at most; `limits` are commands of a shell.
   Outcome run(const std::string& arguments, const std::string& limits = "true") const {
-    return run_program(arguments, fmt::format("unset STARPU_SILENT; export XDG_CACHE_HOME='{}'; cd '{}'; {}; "
-                                              "timeout -s KILL 60",
-                                              cache_.path.string(), folder_.path.string(), limits));
+    return run_program(
+        arguments, fmt::format("unset STARPU_SILENT TESSERA_CACHE; export XDG_CACHE_HOME='{}'; cd '{}'; {}; "
+                               "timeout -s KILL 60",
+                               cache_.path.string(), folder_.path.string(), limits));
   }
 
   // What every file holds; nothing for a folder.
