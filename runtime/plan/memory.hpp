@@ -25,6 +25,10 @@ struct HostLimit {
 
 MemoryNeed memory_need(const Plan& plan);
 
+// The most that activations and their gradients hold at once, the tasks going by in the plan's order: of the
+// intermediate results, those that have rows. Gradients of variables have none.
+int64_t activation_bytes(const Plan& plan);
+
 // Throws Error that says how much is needed where that is more than `available` bytes.
 void check_memory(const MemoryNeed& need, int64_t available);
 

@@ -54,6 +54,7 @@ Json as_json(const StepReport& report) {
           {"peak_mib", mib(report.peak_bytes)},
           {"predicted_mib", mib(report.predicted_bytes)},
           {"intermediate_mib", mib(report.intermediate_bytes)},
+          {"activation_mib", mib(report.activation_bytes)},
           {"time", time}};
 }
 

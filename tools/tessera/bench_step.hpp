@@ -24,7 +24,7 @@ struct StepReport {
   DType dtype = DType::f32;
   double step_s = 0, tokens_per_s = 0, gflops = 0, ceiling_gflops = 0;
   int64_t peak_bytes = 0;
-  int64_t predicted_bytes = 0,
+  int64_t predicted_bytes = 0, activation_bytes = 0,
           intermediate_bytes = 0;  // what the plan said; activations are among the latter
   KernelTimes times;               // of the measured steps, or of others like them
 
@@ -43,6 +43,7 @@ inline constexpr auto step_keys = R"(JSON: one line with the keys
   peak_mib        the process's peak resident memory
   predicted_mib   what the plan predicted of it, as `tessera plan` does
   intermediate_mib   of it: activations and gradients
+  activation_mib  what activations hold of that at most, without the gradients of variables
   time            all workers' seconds per step: each kernel's by its name, "idle" (no task was ready) and
                   "engine" (one was); together workers · the mean step)";
 Json as_json(const StepReport& report);

@@ -41,7 +41,7 @@ void run(const Arguments& arguments) {
   const EngineOptions engine = engine_of(config);
   const TrainingGraph training(config);
   Plan plan = training_plan(config, *training.graph);
-  const int64_t intermediate = memory_need(plan).intermediate,
+  const int64_t intermediate = memory_need(plan).intermediate, activations = activation_bytes(plan),
                 predicted = report_on(plan, {.f32 = 1, .bf16 = 1}, 1).peak_bytes();
   double ceiling = 0;
   for (int64_t n : {256, 512})
@@ -56,6 +56,7 @@ void run(const Arguments& arguments) {
                                     .records_disturb = !engine.cuda.empty() || !engine.opencl.empty()});
   report.predicted_bytes = predicted;
   report.intermediate_bytes = intermediate;
+  report.activation_bytes = activations;
   arguments.json ? print_line(as_json(report)) : print_text(report);
 }
 
