@@ -54,8 +54,9 @@ TEST(BenchStep, ReportsTheMedianStep) {
     keys.push_back(key);
     EXPECT_THAT(std::string(step_keys), testing::HasSubstr(key)) << "not documented";
   }
-  EXPECT_THAT(keys, ElementsAre("shape", "dtype", "step_s", "tokens_per_s", "gflops", "ceiling_gflops",
-                                "share", "peak_mib", "predicted_mib", "intermediate_mib", "time"));
+  EXPECT_THAT(keys,
+              ElementsAre("shape", "dtype", "step_s", "tokens_per_s", "gflops", "ceiling_gflops", "share",
+                          "peak_mib", "predicted_mib", "intermediate_mib", "activation_mib", "time"));
   const double all = line.at("time").at("busy").get<double>() + line.at("time").at("idle").get<double>() +
                      line.at("time").at("engine").get<double>();
   EXPECT_NEAR(all, report.times.span / 6, 1e-3 * all);
