@@ -4,7 +4,7 @@
 // Sequential consistency is off: the executor submits a task only when its predecessors are done, which costs
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
 // Where all workers compute in the main memory, nothing has to move either: then tasks carry pointers, and no
-// handles, whose acquiring and releasing is half of what StarPU needs for a task.
+// handles, which would be acquired and released for every task.
 #include "runtime/exec/engine.hpp"
 
 #include <spdlog/spdlog.h>
