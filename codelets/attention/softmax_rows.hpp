@@ -138,7 +138,8 @@ void online_rows(const ScoreBlock& block, const OnlineSoftmax& state) {
       const float shrink = std::exp2(to_log2 * (before - largest));
       state.sum[r] = state.sum[r] * shrink + total;
       float* acc = state.acc + r * state.acc_ld;
-      map(state.width, acc, [&](auto x) { return hn::Mul(x, set(shrink)); }, acc);
+      const auto shrunk = [&](auto x) { return hn::Mul(x, set(shrink)); };
+      map(state.width, acc, shrunk, acc);
     } else {
       state.sum[r] += total;
     }
@@ -162,7 +163,8 @@ inline void finish(const ScoreBlock& block, const OnlineSoftmax& state, int64_t 
       T* dst = static_cast<T*>(to.dst) + (r - begin) * to.ld;
       const bool live = state.sum[r] != 0;  // a NaN is to be seen
       const float inverse = live ? 1 / state.sum[r] : 0;
-      map(state.width, dst, [&](auto x) { return hn::Mul(x, set(inverse)); }, state.acc + r * state.acc_ld);
+      const auto divided = [&](auto x) { return hn::Mul(x, set(inverse)); };
+      map(state.width, dst, divided, state.acc + r * state.acc_ld);
       if (to.lse)
         to.lse[(r - begin) * to.lse_ld] = live ? block.scale * state.largest[r] + std::log(state.sum[r]) : 0;
     }

@@ -130,14 +130,14 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
   ScratchScope scope;
   const bool as_bf16 =
       bf16_dots && g.transpose_b && !g.transpose_a && g.a == DType::bf16 && g.b == DType::bf16;
-  float* x = as_bf16 ? nullptr : scratch<float>(g.m * g.k);
-  with_float(g.a, [&]<class T>(T) {
-    const T* a = static_cast<const T*>(with.a);
-    if (as_bf16) return;
-    for (int64_t r = 0; r < g.m; ++r)
-      for (int64_t l = 0; l < g.k; ++l)
-        x[r * g.k + l] = static_cast<float>(a[g.transpose_a ? l * g.lda + r : r * g.lda + l]);
-  });
+  float* x = scratch<float>(as_bf16 ? 0 : g.m * g.k);
+  if (!as_bf16)
+    with_float(g.a, [&]<class T>(T) {
+      const T* a = static_cast<const T*>(with.a);
+      for (int64_t r = 0; r < g.m; ++r)
+        for (int64_t l = 0; l < g.k; ++l)
+          x[r * g.k + l] = static_cast<float>(a[g.transpose_a ? l * g.lda + r : r * g.lda + l]);
+    });
   with_float(g.c, [&]<class T>(T) {
     T* c = static_cast<T*>(with.c);
     float* y = scratch<float>(g.m * g.n);
@@ -145,14 +145,16 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
       for (int64_t j = 0; j < g.n; ++j)
         y[r * g.n + j] =
             (g.accumulate ? static_cast<float>(c[r * g.ldc + j]) : 0.0f) + (g.bias ? with.bias[j] : 0.0f);
-    with_float(g.b, [&]<class S>(S) {
-      const S* b = static_cast<const S*>(with.b);
-      if constexpr (std::is_same_v<S, bf16>)
-        if (as_bf16)
-          return add_bf16_dots({g.m, g.n, g.k, g.lda, g.ldb}, static_cast<const bf16*>(with.a), b, y);
-      g.transpose_b ? add_dots(g, x, b, y) : add_rows(g, x, b, y);
-    });
-    for (int64_t r = 0; r < g.m; ++r) map(g.n, c + r * g.ldc, [](auto v) { return v; }, y + r * g.n);
+    if (as_bf16)
+      add_bf16_dots({g.m, g.n, g.k, g.lda, g.ldb}, static_cast<const bf16*>(with.a),
+                    static_cast<const bf16*>(with.b), y);
+    else
+      with_float(g.b, [&]<class S>(S) {
+        const S* b = static_cast<const S*>(with.b);
+        g.transpose_b ? add_dots(g, x, b, y) : add_rows(g, x, b, y);
+      });
+    const auto as_it_is = [](auto v) { return v; };
+    for (int64_t r = 0; r < g.m; ++r) map(g.n, c + r * g.ldc, as_it_is, y + r * g.n);
   });
 }
 

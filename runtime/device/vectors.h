@@ -120,7 +120,7 @@ FN float low_f16(uint pair) { return half_to_float((ushort)pair); }
 FN float high_f16(uint pair) { return half_to_float((ushort)(pair >> 16)); }
 
 // All WIDE of them, at a multiple of 16 bytes.
-#define MAY_BE_WHOLE(p) (((size_t)(p) & 15) == 0)
+#define MAY_BE_WHOLE(p) ((size_t)(p) % 16 == 0)
 FN wide whole_f32(const f32* p) {
   const float4 a = ((const float4*)p)[0], b = ((const float4*)p)[1];
   return {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};

@@ -34,13 +34,10 @@ enum starpu_data_access_mode starpu_mode(Mode mode) {
 
 // Memory of the worker that runs the task: host pointers, CUDA pointers or OpenCL memory objects.
 template <class PointerOf>
-void run(void** buffers, void* argument, PointerOf pointer_of) {
+void run(void** buffers, void* argument, void* const* Call::* carries, PointerOf pointer_of) {
   auto* call = static_cast<Call*>(argument);
   call->worker = starpu_worker_get_id();
-  if (call->host) {
-    const bool lends = call->lent && starpu_worker_get_type(call->worker) != STARPU_CPU_WORKER;
-    return call->runner->run(call->index, call->worker, lends ? call->lent : call->host);
-  }
+  if (void* const* carried = call->*carries) return call->runner->run(call->index, call->worker, carried);
   void* few[STARPU_NMAXBUFS];
   std::vector<void*> many;
   void** pointers = few;
@@ -54,10 +51,12 @@ void run(void** buffers, void* argument, PointerOf pointer_of) {
 
 // NOLINTBEGIN(performance-no-int-to-ptr)
 void run_where_it_is(void** buffers, void* argument) {
-  run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(b)); });
+  run(buffers, argument, &Call::host,
+      [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(b)); });
 }
 void run_on_opencl(void** buffers, void* argument) {
-  run(buffers, argument, [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_DEV_HANDLE(b)); });
+  run(buffers, argument, &Call::lent,
+      [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_DEV_HANDLE(b)); });
 }
 // NOLINTEND(performance-no-int-to-ptr)
 
