@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 
 #include "runtime/device/queue.hpp"
@@ -13,34 +14,53 @@ void sum_rows_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace row_norm {
 
-// Rows whose sums are taken together. A CPU's groups are one item, which has so many rows and sums over them
-// as it goes; those of other devices have a row each, and further groups sum over the rows.
-constexpr int rows_together = 64, sum_items = 32, sum_strands = 8, sum_cols = 8 * sum_items;
+// Rows whose sums are taken together, whatever the device's groups are.
+constexpr int rows_together = 64;
 
-// Of a row: a warp where there are rows enough for all of them, which then need not meet at barriers, and a
-// row is short, so that a warp has enough loads under way.
-inline int items(const DeviceQueue& queue, const TileView& x) {
-  const int64_t row_bytes = x.cols * static_cast<int64_t>(size_of(x.dtype));
-  return queue.traits().is_cpu ? 1 : x.rows >= 2048 && row_bytes <= 2048 ? 32 : 128;
-}
-inline int64_t groups(const DeviceQueue& queue, int64_t rows) {
-  return queue.traits().is_cpu ? (rows + rows_together - 1) / rows_together : rows;
+// How a kernel's groups go through rows, as layer_norm_gpu.cl says.
+struct Groups {
+  int items = 1, rows_at_once = 1, rows = rows_together, held = 0, chains = 1;
+};
+
+// A CPU's item has rows of its own. On a GPU a row lies in the registers of as few warps as can hold it, and
+// rows of one warp need not meet at barriers.
+inline Groups groups_for(const DeviceQueue& queue, bool backward, std::span<const TileView> tiles,
+                         const TileView& made) {
+  const int64_t cols = tiles[0].cols;
+  if (queue.traits().is_cpu) return {.chains = 4};
+  constexpr int wide = 8, most_held = 4, most_items = 256;
+  const bool can_hold =
+      made.cols == cols && cols % wide == 0 && cols <= most_items * wide * most_held &&
+      std::ranges::all_of(tiles, [](const TileView& tile) {
+        return reinterpret_cast<uintptr_t>(tile.data) % 16 == 0;  // addresses, on the only GPUs known
+      });
+  if (!can_hold) return {.items = 128, .rows = backward ? rows_together : 1};
+  int items = 32;
+  while (cols > int64_t{items} * wide * most_held) items *= 2;
+  const int at_once = most_items / items;
+  return {.items = items,
+          .rows_at_once = at_once,
+          .rows = backward ? rows_together : at_once,
+          .held = static_cast<int>((cols + items * wide - 1) / (items * wide))};
 }
 
-inline DeviceKernel kernel(const DeviceQueue& queue, std::string_view name, const TileView& x, bool centred,
+inline Grid grid(const Groups& groups, int64_t rows) {
+  return {.groups = {(rows + groups.rows - 1) / groups.rows, 1, 1},
+          .items = {groups.items, groups.rows_at_once}};
+}
+
+inline DeviceKernel kernel(std::string_view name, const Groups& groups, DType type, bool centred,
                            bool shifted) {
-  const bool on_cpu = queue.traits().is_cpu;
   return {"layer_norm",
           name,
-          {{"T", x.dtype},
+          {{"T", type},
            {"CENTRED", centred},
            {"SHIFTED", shifted},
-           {"SUMMED", on_cpu},
-           {"ITEM_COUNT", items(queue, x)},
-           {"CHAINS", on_cpu ? 4 : 1},
-           {"ROWS", on_cpu || name == "norm_sums" ? rows_together : 1},
-           {"COLS", sum_items},
-           {"STRANDS", sum_strands}}};
+           {"ITEM_COUNT", groups.items},
+           {"ROWS_AT_ONCE", groups.rows_at_once},
+           {"ROWS", groups.rows},
+           {"HELD", groups.held},
+           {"CHAINS", groups.chains}}};
 }
 
 inline int32_t int32(int64_t n) { return static_cast<int32_t>(n); }
@@ -50,36 +70,30 @@ inline int32_t int32(int64_t n) { return static_cast<int32_t>(n); }
 inline void norm_gpu(const TileArgs& args, DeviceQueue& queue, bool centred, float eps) {
   const TileView& x = args[0];
   const auto n_inputs = static_cast<size_t>(args.params[0]);
-  const DeviceKernel kernel = row_norm::kernel(queue, "normalise", x, centred, n_inputs == 3);
-  const Grid grid{.groups = {row_norm::groups(queue, x.rows), 1, 1}, .items = {row_norm::items(queue, x), 1}};
-  for (const TileView& y : args.tiles.subspan(n_inputs + 1))
-    queue.launch(kernel, grid, x, args[1], args[n_inputs - 1], args[n_inputs], y, row_norm::int32(x.rows),
-                 row_norm::int32(x.cols), row_norm::int32(y.col0), row_norm::int32(y.cols), eps);
+  for (const TileView& y : args.tiles.subspan(n_inputs + 1)) {
+    const row_norm::Groups groups = row_norm::groups_for(queue, false, args.tiles, y);
+    queue.launch(row_norm::kernel("normalise", groups, x.dtype, centred, n_inputs == 3),
+                 row_norm::grid(groups, x.rows), x, args[1], args[n_inputs - 1], args[n_inputs], y,
+                 row_norm::int32(x.rows), row_norm::int32(x.cols), row_norm::int32(y.col0),
+                 row_norm::int32(y.cols), eps);
+  }
 }
 
 // The sums over rows: by chunks of rows first, whose number depends on the tile alone.
 inline void norm_backward_gpu(const TileArgs& args, DeviceQueue& queue, bool centred) {
   const TileView &x = args[0], &scale = args[1], &statistics = args[2], &d_y = args[3];
   const auto n_sums = static_cast<size_t>(args.params[1]);
-  const bool on_cpu = queue.traits().is_cpu;
-  const auto kernel = [&](std::string_view name) {
-    return row_norm::kernel(queue, name, x, centred, n_sums == 2);
-  };
-  const int32_t rows = row_norm::int32(x.rows), cols = row_norm::int32(x.cols);
   const TileView part{.rows = (x.rows + row_norm::rows_together - 1) / row_norm::rows_together,
                       .cols = x.cols};
   std::array<TileView, 2> parts{part, part};
   for (size_t k = 0; k < n_sums; ++k) parts[k].data = queue.scratch<float>(part.size());
-  for (const TileView& d_x : args.tiles.subspan(4 + n_sums))
-    queue.launch(kernel("norm_backward"),
-                 {.groups = {row_norm::groups(queue, rows), 1, 1}, .items = {row_norm::items(queue, x), 1}},
-                 x, scale, statistics, d_y, d_x, parts[0], parts[n_sums - 1], rows, cols,
-                 row_norm::int32(d_x.col0), row_norm::int32(d_x.cols));
-  if (!on_cpu)
-    queue.launch(kernel("norm_sums"),
-                 {.groups = {(cols + row_norm::sum_cols - 1) / row_norm::sum_cols, part.rows, 1},
-                  .items = {row_norm::sum_items, row_norm::sum_strands}},
-                 x, statistics, d_y, parts[0], parts[n_sums - 1], rows, cols);
+  for (const TileView& d_x : args.tiles.subspan(4 + n_sums)) {
+    const row_norm::Groups groups = row_norm::groups_for(queue, true, args.tiles, d_x);
+    queue.launch(row_norm::kernel("norm_backward", groups, x.dtype, centred, n_sums == 2),
+                 row_norm::grid(groups, x.rows), x, scale, statistics, d_y, d_x, parts[0], parts[n_sums - 1],
+                 row_norm::int32(x.rows), row_norm::int32(x.cols), row_norm::int32(d_x.col0),
+                 row_norm::int32(d_x.cols));
+  }
   for (size_t k = 0; k < n_sums; ++k) {
     const std::array<TileView, 2> tiles{parts[k], args[4 + k]};
     sum_rows_gpu({.tiles = tiles, .params = {args.params[0]}}, queue);

@@ -271,12 +271,12 @@ KERNEL GROUP_SIZE(PANEL, 1)
 KERNEL row_sums(GLOBAL const T* o, GLOBAL const float* lse, GLOBAL const T* d_o, int rows, int heads,
                 int head_dim, int row_at, int n_rows, GLOBAL float* delta, GLOBAL float* lse2) {
   FOR_EACH(i, (long)rows * heads) {
-    const long to = i % heads * n_rows + row_at + i / heads;
+    const long head = i / rows, r = i % rows, from = r * heads + head, to = head * n_rows + row_at + r;
     wide x = SPLAT(0.0f);
     for (int d = 0; d < head_dim; d += WIDE)
-      x += LOADW(T, o + i * head_dim, d, head_dim) * LOADW(T, d_o + i * head_dim, d, head_dim);
+      x += LOADW(T, o + from * head_dim, d, head_dim) * LOADW(T, d_o + from * head_dim, d, head_dim);
     delta[to] = sum_wide(x);
-    lse2[to] = lse[i] * LOG2_E;
+    lse2[to] = lse[from] * LOG2_E;
   }
 }
 

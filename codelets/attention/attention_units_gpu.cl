@@ -2,7 +2,7 @@
 // tiles of FlashAttention-2 (Dao, 2023); its backward pass in two kernels, which need no sum over groups.
 // SPDX-License-Identifier: Apache-2.0
 //
-// PASS: 0 forward, 1 and 2 backward. WIDTH: head_dim filled up with zeros to 64 or 128. A group of four warps
+// PASS: 0 forward, 1 and 2 backward; DROPPED: the last one is with dropout. WIDTH: head_dim filled up with zeros to 64 or 128. A group of four warps
 // has a block of ROWS rows and goes through the rows that these see, TILE at a time. Rows are counted from
 // the first row of the window; qkv is the whole window, d_o its rows from query_begin on.
 #define ITEM_COUNT 128
@@ -12,9 +12,15 @@
 #define DEPTH (WIDTH / 16)
 #define STAGES (WIDTH == 64 ? 2 : 1)
 #define ROOM (TILE * STEP)
-#define BLOCKS (WIDTH == 64 && PASS < 2 ? 2 : 1)  // of 16 rows, for a warp
+#define BLOCKS (WIDTH == 64 && !(PASS == 2 && DROPPED) ? 2 : 1)  // of 16 rows, for a warp
 #define ROWS (64 * BLOCKS)
 #define LOG2_E 1.44269504f
+// Where sums and fragments take 192 registers, loops are not unrolled but those over them.
+#if PASS == 2 && BLOCKS > 1
+#define AS_REGISTERS_ALLOW _Pragma("unroll 1")
+#else
+#define AS_REGISTERS_ALLOW UNROLL
+#endif
 
 // The item's rows of a block, and columns of each eight.
 #define ROW(m, piece) (WARP * 16 * BLOCKS + 16 * (m) + LANE / 4 + 8 * (piece))
@@ -23,7 +29,7 @@
 // TILE rows of a head from `row` on, of which those in [begin, end) are there.
 FN void copy_tile(LOCAL_ARG ushort* to, GLOBAL const T* head, long step, int row, int begin, int end,
                   int head_dim) {
-  UNROLL for (int i = 0; i < TILE * WIDTH / 8; i += ITEM_COUNT) {
+  AS_REGISTERS_ALLOW for (int i = 0; i < TILE * WIDTH / 8; i += ITEM_COUNT) {
     const int r = (i + ITEM(0)) / (WIDTH / 8), c = (i + ITEM(0)) % (WIDTH / 8) * 8;
     const bool there = row + r >= begin && row + r < end && c < head_dim;
     copy8(to + r * STEP + c, there ? head + (row + r - begin) * step + c : head, there);
@@ -332,7 +338,8 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
                      float scale, float factor, int words) {
   LOCAL ushort tiles[2 * STAGES * ROOM];  // queries and d_o
   LOCAL float part[ITEM_COUNT];
-  LOCAL float of_queries[STAGES * TILE * 4];  // first key, end of the keys, log-sum-exp, Σ d_o o
+  LOCAL float of_queries[STAGES * TILE * 2];  // log-sum-exp, Σ d_o o
+  LOCAL int keys_of[STAGES * TILE * 2];       // the first key of a query, and their end
   const int kv_head = GROUP(1), heads = GROUPS(1) * group, k_slot = kv_head * (group + 2) + group;
   const long step = (long)GROUPS(1) * (group + 2) * head_dim, o_step = (long)heads * head_dim;
   GLOBAL const T* k_head = qkv + (long)k_slot * head_dim;
@@ -346,17 +353,18 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
                                                   part)),
             stop = min(queries_end, group_max_of(seen ? sequence_end[mine] : 0, part));
 
-  copy_tile(tiles, k_head, step, block, 0, end, head_dim);
-  copy_tile(tiles + ROOM, k_head + head_dim, step, block, 0, end, head_dim);
-  all_copied();
-  BARRIER();
-  uint4 k[DEPTH], v[DEPTH];
-  take_fragments(k, tiles);
-  take_fragments(v, tiles + ROOM);
-  BARRIER();
+  uint4 k[BLOCKS * DEPTH], v[BLOCKS * DEPTH];
+  UNROLL for (int which = 0; which < 2; ++which) {
+    UNROLL for (int m = 0; m < BLOCKS; ++m)
+        copy_tile(tiles + m * ROOM, k_head + which * head_dim, step, block + m * TILE, 0, end, head_dim);
+    all_copied();
+    BARRIER();
+    take_fragments(which == 0 ? k : v, tiles);
+    BARRIER();
+  }
 
-  float4 d_k[WIDTH / 8], d_v[WIDTH / 8];
-  UNROLL for (int i = 0; i < WIDTH / 8; ++i) d_k[i] = d_v[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+  float4 d_k[BLOCKS * WIDTH / 8], d_v[BLOCKS * WIDTH / 8];
+  UNROLL for (int i = 0; i < BLOCKS * WIDTH / 8; ++i) d_k[i] = d_v[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
   const float to_log2 = scale * LOG2_E;
   const int tiles_each = begin < stop ? (stop - begin + TILE - 1) / TILE : 0, n_tiles = tiles_each * group;
   for (int turn = 1 - STAGES; turn < n_tiles; ++turn) {
@@ -377,11 +385,11 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
         const int r = query + ITEM(0);
         const bool given = r < queries_end;
         const long at = (long)head * n_queries + r - query_begin;
-        LOCAL_ARG float* of = of_queries + (stage * TILE + ITEM(0)) * 4;
-        of[0] = given ? (float)first[r] : 0.0f;
-        of[1] = given ? (float)last[r] : 0.0f;
-        of[2] = given ? lse2[at] : 0.0f;
-        of[3] = given ? delta[at] : 0.0f;
+        const int to = (stage * TILE + ITEM(0)) * 2;
+        keys_of[to] = given ? first[r] : 0;
+        keys_of[to + 1] = given ? last[r] : 0;
+        of_queries[to] = given ? lse2[at] : 0.0f;
+        of_queries[to + 1] = given ? delta[at] : 0.0f;
       }
     }
     if (STAGES == 1) {
@@ -392,40 +400,71 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
       const int now = turn % STAGES, head = kv_head * group + turn / tiles_each;
       const int query = begin + turn % tiles_each * TILE;
       LOCAL_ARG const ushort *q_tile = tiles + now * 2 * ROOM, *d_tile = q_tile + ROOM;
-      UNROLL for (int piece = 0; piece < TILE / PART; ++piece) {
-        float4 s[PART / 8], d_p[PART / 8];
-        UNROLL for (int i = 0; i < PART / 8; ++i) s[i] = d_p[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
-        MULTIPLY_BY_ROWS(s, k, 1, DEPTH, q_tile + piece * PART * STEP, STEP, PART);
-        MULTIPLY_BY_ROWS(d_p, v, 1, DEPTH, d_tile + piece * PART * STEP, STEP, PART);
-        UNROLL for (int c = 0; c < PART / 8; ++c) {
-          float p[4] = {s[c].x, s[c].y, s[c].z, s[c].w}, x[4] = {d_p[c].x, d_p[c].y, d_p[c].z, d_p[c].w};
-          UNROLL for (int e = 0; e < 4; ++e) {  // key ROW(0, e / 2), query `col` of the tile
-            const int col = piece * PART + 8 * c + COLUMN + e % 2, key = block + ROW(0, e / 2);
-            const float4 of = load4_local(of_queries + (now * TILE + col) * 4);
-            const bool there = (float)key >= of.x && (float)key < of.y;
-            const float prob = there ? exp2_fast(to_log2 * p[e] - of.z) : 0.0f;
-            float y = 1.0f;
-            if (words > 0) {
-              const long q = (long)head * n_queries + min(query + col, queries_end - 1) - query_begin;
-              const int bit = key - (int)of.x;
-              y = there && keep[q * words + (bit >> 5)] >> (bit & 31) & 1 ? factor : 0.0f;
-            }
-            x[e] = there ? prob * (y * x[e] - of.w) : 0.0f;
-            p[e] = y * prob;
+      const int key = block + ROW(0, 0) / 16 * 16;  // the warp's first
+      bool sees_all = true;
+      UNROLL for (int i = LANE; i < TILE; i += 32) {
+        LOCAL_ARG const int* of = keys_of + (now * TILE + i) * 2;
+        sees_all = sees_all && of[0] <= key && of[1] >= key + 16 * BLOCKS;
+      }
+      sees_all = all_of_warp(sees_all);
+      AS_REGISTERS_ALLOW for (int piece = 0; piece < TILE / PART; ++piece) {
+        float4 p[BLOCKS * PART / 8], d[BLOCKS * PART / 8];
+        UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) p[i] = d[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+        MULTIPLY_BY_ROWS(p, k, BLOCKS, DEPTH, q_tile + piece * PART * STEP, STEP, PART);
+        // Keys ROW(m, 0) and, in z and w, ROW(m, 1); the query `col` and, in y and w, the one after it.
+        UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
+          const int m = i / (PART / 8), col = piece * PART + i % (PART / 8) * 8 + COLUMN;
+          const float4 of = load4_local(of_queries + (now * TILE + col) * 2);
+          p[i] = F4(exp2_fast(to_log2 * p[i].x - of.x), exp2_fast(to_log2 * p[i].y - of.z),
+                    exp2_fast(to_log2 * p[i].z - of.x), exp2_fast(to_log2 * p[i].w - of.z));
+          if (!sees_all) {
+            const int *keys = keys_of + (now * TILE + col) * 2, n = block + ROW(m, 0);
+            if (n < keys[0] || n >= keys[1]) p[i].x = 0.0f;
+            if (n < keys[2] || n >= keys[3]) p[i].y = 0.0f;
+            if (n + 8 < keys[0] || n + 8 >= keys[1]) p[i].z = 0.0f;
+            if (n + 8 < keys[2] || n + 8 >= keys[3]) p[i].w = 0.0f;
           }
-          s[c] = F4(p[0], p[1], p[2], p[3]);
-          d_p[c] = F4(x[0], x[1], x[2], x[3]);
         }
-        uint4 a[PART / 16];
-        UNROLL for (int i = 0; i < PART / 16; ++i) a[i] = sums_as_fragment(s + 2 * i);
-        MULTIPLY(d_v, a, 1, PART / 16, d_tile + piece * PART * STEP, STEP, WIDTH);
-        UNROLL for (int i = 0; i < PART / 16; ++i) a[i] = sums_as_fragment(d_p + 2 * i);
-        MULTIPLY(d_k, a, 1, PART / 16, q_tile + piece * PART * STEP, STEP, WIDTH);
+#if DROPPED
+        float4 kept[BLOCKS * PART / 8], passed[BLOCKS * PART / 8];
+        UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
+          const int m = i / (PART / 8), col = piece * PART + i % (PART / 8) * 8 + COLUMN;
+          float bits[4], probs[4] = {p[i].x, p[i].y, p[i].z, p[i].w};
+          UNROLL for (int e = 0; e < 4; ++e) {
+            const long q = (long)head * n_queries + min(query + col + e % 2, queries_end - 1) - query_begin;
+            const int bit = block + ROW(m, e / 2) - keys_of[(now * TILE + col + e % 2) * 2];
+            bits[e] = probs[e] != 0.0f && keep[q * words + (bit >> 5)] >> (bit & 31) & 1 ? factor : 0.0f;
+          }
+          kept[i] = F4(bits[0], bits[1], bits[2], bits[3]);
+          passed[i] = F4(p[i].x * bits[0], p[i].y * bits[1], p[i].z * bits[2], p[i].w * bits[3]);
+        }
+#else
+        const float4* passed = p;
+#endif
+        uint4 a[BLOCKS * PART / 16];
+        UNROLL for (int i = 0; i < BLOCKS * PART / 16; ++i) a[i] = sums_as_fragment(passed + 2 * i);
+        MULTIPLY(d_v, a, BLOCKS, PART / 16, d_tile + piece * PART * STEP, STEP, WIDTH);
+        MULTIPLY_BY_ROWS(d, v, BLOCKS, DEPTH, d_tile + piece * PART * STEP, STEP, PART);
+        UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
+          const int col = piece * PART + i % (PART / 8) * 8 + COLUMN;
+          const float4 of = load4_local(of_queries + (now * TILE + col) * 2);
+#if DROPPED
+          d[i] = d[i] * kept[i];
+#endif
+          d[i] = F4(p[i].x * (d[i].x - of.y), p[i].y * (d[i].y - of.w), p[i].z * (d[i].z - of.y),
+                    p[i].w * (d[i].w - of.w));
+        }
+        UNROLL for (int i = 0; i < BLOCKS * PART / 16; ++i) a[i] = sums_as_fragment(d + 2 * i);
+        MULTIPLY(d_k, a, BLOCKS, PART / 16, q_tile + piece * PART * STEP, STEP, WIDTH);
       }
     }
   }
   GLOBAL T* out = d_qkv + (block - row_begin) * step + (long)k_slot * head_dim;
-  const float factors[2] = {scale, scale}, ones[2] = {1.0f, 1.0f};
+  float factors[2 * BLOCKS], ones[2 * BLOCKS];
+  UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
+    factors[i] = scale;
+    ones[i] = 1.0f;
+  }
   store_block(out, step, d_k, factors, tiles, end - block, head_dim);
   store_block(out + head_dim, step, d_v, ones, tiles, end - block, head_dim);
 }

@@ -10,7 +10,9 @@ namespace tessera {
 namespace {
 
 // Rows of a block in attention_units_gpu.cl.
-int64_t units_rows(int64_t head_dim, int pass) { return head_dim <= 64 && pass < 2 ? 128 : 64; }
+int64_t units_rows(int64_t head_dim, int pass, bool dropped) {
+  return head_dim <= 64 && !(pass == 2 && dropped) ? 128 : 64;
+}
 
 int64_t width_of(int64_t head_dim) { return (head_dim + 63) / 64 * 64; }
 
@@ -54,11 +56,15 @@ bool DeviceWindow::on_matrix_units() const {
 DeviceKernel DeviceWindow::units_kernel(std::string_view name, int pass) const {
   return {"attention_units",
           name,
-          {{"T", own.dtype}, {"WIDTH", width_of(layout.head_dim)}, {"PASS", pass}, {"MATRIX_UNITS", 1}}};
+          {{"T", own.dtype},
+           {"WIDTH", width_of(layout.head_dim)},
+           {"PASS", pass},
+           {"DROPPED", words > 0},
+           {"MATRIX_UNITS", 1}}};
 }
 
 Grid DeviceWindow::units_blocks(int64_t n_heads, int pass) const {
-  const int64_t rows = units_rows(layout.head_dim, pass);
+  const int64_t rows = units_rows(layout.head_dim, pass, words > 0);
   return {.groups = {(n_rows + rows - 1) / rows, n_heads, 1}, .items = {128, 1}};
 }
 

@@ -3,36 +3,40 @@
 
 FN float finite_shift(float max) { return max == -INFINITY ? 0.0f : max; }
 
-#if ITEM_COUNT > 1
-#define ROW_SUM(x) group_sum(sum_wide(x), part)
-#define ROW_MAX(x) group_max(max_wide(x), part)
-#else
-#define ROW_SUM(x) sum_wide(x)
-#define ROW_MAX(x) max_wide(x)
-#endif
+#define LOG2_E 1.44269504f
 
 // A group per row; SMOOTHED: the sum of the logits is wanted too.
 KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     row_stats(GLOBAL const T* x, GLOBAL const i32* labels, GLOBAL float* stats, int cols, int first_col) {
-#if ITEM_COUNT > 1
-  LOCAL float part[ITEM_COUNT];
-#endif
   const long r = GROUP(0);
   GLOBAL const T* row = x + r * cols;
-  const int begin = WIDE * ITEM(0), step = WIDE * ITEM_COUNT;
-  wide maxima = SPLAT(-INFINITY), sums = SPLAT(0.0f), totals = SPLAT(0.0f);
-  for (int c = begin; c < cols; c += step) {
+  float max = -INFINITY, sum = 0.0f, total = 0.0f;
+  wide totals = SPLAT(0.0f);
+#if ITEM_COUNT > 1
+  LOCAL float part[ITEM_COUNT];
+  // In one pass: what an item has summed shrinks when it meets a larger logit.
+  float top = -INFINITY;
+  for (int c = WIDE * ITEM(0); c < cols; c += WIDE * ITEM_COUNT) {
     const wide v = LOADW_OR(T, row, c, cols, -INFINITY);
-    maxima = fmax(maxima, v);
+    const float largest = fmax(top, max_wide(v)), shift = finite_shift(largest);
+    sum = sum * exp2_fast(LOG2_E * (top - shift)) + sum_wide(exp2_wide(LOG2_E * (v - shift)));
+    top = largest;
     if (SMOOTHED) totals += LOADW(T, row, c, cols);
   }
-  const float max = ROW_MAX(maxima), shift = finite_shift(max);
-  for (int c = begin; c < cols; c += step)
-    sums += EXPW(f32, clamped(LOADW_OR(T, row, c, cols, -INFINITY) - shift, -87.0f, 88.0f));
-  const float sum = ROW_SUM(sums);
-  float total = 0.0f;
-#if SMOOTHED
-  total = ROW_SUM(totals);
+  max = group_max(top, part);
+  sum = group_sum(sum * exp2_fast(LOG2_E * (top - finite_shift(max))), part);
+  if (SMOOTHED) total = group_sum(sum_wide(totals), part);
+#else
+  wide maxima = SPLAT(-INFINITY), sums = SPLAT(0.0f);
+  for (int c = 0; c < cols; c += WIDE) {
+    maxima = fmax(maxima, LOADW_OR(T, row, c, cols, -INFINITY));
+    if (SMOOTHED) totals += LOADW(T, row, c, cols);
+  }
+  max = max_wide(maxima);
+  for (int c = 0; c < cols; c += WIDE)
+    sums += EXPW(f32, clamped(LOADW_OR(T, row, c, cols, -INFINITY) - finite_shift(max), -87.0f, 88.0f));
+  sum = sum_wide(sums);
+  total = sum_wide(totals);
 #endif
   if (ITEM(0) == 0) {
     const long label = (long)labels[r] - first_col;

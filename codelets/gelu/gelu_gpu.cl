@@ -40,7 +40,7 @@ FN wide gelu_of(wide x) {
     const wide a = smaller(magnitude(x), 13.0f);
     return pick(x < 0.0f, SPLAT(0.0f), x) - a * TAIL(T, a, &gauss);  // x brings a NaN
   }
-  return x / (1.0f + EXPW(T, clamped(-x * (A + B * x * x), -87.0f, 87.0f)));
+  return x * RECIPW(T, 1.0f + EXPW(T, clamped(-x * (A + B * x * x), -87.0f, 87.0f)));
 }
 
 FN wide slope(wide x) {
@@ -50,7 +50,7 @@ FN wide slope(wide x) {
     return p + x * (0.3989422804f * gauss);
   }
   x = clamped(x, -10.0f, 10.0f);  // beyond, p is 0 or 1
-  const wide e = EXPW(T, -x * (A + B * x * x)), p = 1.0f / (1.0f + e);
+  const wide e = EXPW(T, -x * (A + B * x * x)), p = RECIPW(T, 1.0f + e);
   return p + x * p * (e * p) * (A + 3.0f * B * x * x);
 }
 

@@ -1,5 +1,10 @@
 // layer_norm and rms_norm on devices. CENTRED: with means; SHIFTED: with a shift, and its gradient.
 // SPDX-License-Identifier: Apache-2.0
+//
+// A row is ITEM_COUNT items', and a group has ROWS_AT_ONCE rows at a time. Where an item's part of a row fits
+// into registers, these are HELD times WIDE columns of a whole number of them; else HELD is 0, and it reads
+// the row as often as it needs it, CHAINS times WIDE columns at a time, for as many sums: so that none waits
+// for the one before.
 
 #if CENTRED
 #define MEAN(statistics, r) statistics[2 * (r)]
@@ -9,8 +14,104 @@
 #define RSTD(statistics, r) statistics[r]
 #endif
 
-// A group of ITEM_COUNT items has a row, of which an item takes CHAINS times WIDE columns at a time, for as
-// many sums: so that none waits for the one before.
+#if HELD
+
+#define EACH_HELD(k, c) UNROLL for (int k = 0, c = WIDE * ITEM(0); k < HELD; ++k, c += WIDE * ITEM_COUNT)
+#define HELD_COLS (HELD * WIDE * ITEM_COUNT)
+
+KERNEL GROUP_SIZE(ITEM_COUNT, ROWS_AT_ONCE)
+    normalise(GLOBAL const T* x, GLOBAL const float* scale, GLOBAL const float* shift,
+              GLOBAL float* statistics, GLOBAL T* y, int rows, int cols, int first_col, int y_cols,
+              float eps) {
+  LOCAL float parts[ROWS_AT_ONCE * ITEM_COUNT];
+  LOCAL_ARG float* part = parts + ITEM(1) * ITEM_COUNT;
+  const long own = (long)GROUP(0) * ROWS_AT_ONCE + ITEM(1), r = own < rows ? own : rows - 1;
+  wide v[HELD], sum = SPLAT(0.0f), squares = SPLAT(0.0f);
+  EACH_HELD(k, c) {
+    v[k] = c < cols ? WHOLE(T, x + r * cols, c) : SPLAT(0.0f);
+    sum += v[k];
+  }
+  float mean = 0.0f;
+#if CENTRED
+  mean = group_sum(sum_wide(sum), part) / (float)cols;
+#endif
+  EACH_HELD(k, c) if (c < cols) {
+    v[k] = v[k] - mean;
+    squares += v[k] * v[k];
+  }
+  const float rstd = 1.0f / sqrt(group_sum(sum_wide(squares), part) / (float)cols + eps);
+  if (own >= rows) return;
+  if (ITEM(0) == 0) {
+    RSTD(statistics, r) = rstd;
+#if CENTRED
+    MEAN(statistics, r) = mean;
+#endif
+  }
+  EACH_HELD(k, c) if (c < cols) {
+    v[k] = rstd * v[k] * WHOLE(f32, scale, c);
+#if SHIFTED
+    v[k] += WHOLE(f32, shift, c);
+#endif
+    PUT_WHOLE(T, y + r * cols, c, v[k]);
+  }
+}
+
+// The sums over the rows that a group has at a time, to the group's row of `to`.
+FN void store_sums(const wide* sums, LOCAL_ARG float* room, GLOBAL float* to, int cols) {
+  EACH_HELD(k, c) store_wide_local(room + ITEM(1) * HELD_COLS + c, sums[k]);
+  BARRIER();
+  for (int c = ITEM(1) * ITEM_COUNT + ITEM(0); c < cols; c += ROWS_AT_ONCE * ITEM_COUNT) {
+    float sum = room[c];
+    UNROLL for (int i = 1; i < ROWS_AT_ONCE; ++i) sum += room[i * HELD_COLS + c];
+    to[(long)GROUP(0) * cols + c] = sum;
+  }
+  BARRIER();
+}
+
+// With g = d_y · scale: d_x = rstd (g - mean(g) - x̂ mean(g x̂)) of ROWS rows for each group; and of these rows
+// to_scale = Σ d_y x̂ and, SHIFTED, to_shift = Σ d_y.
+KERNEL GROUP_SIZE(ITEM_COUNT, ROWS_AT_ONCE)
+    norm_backward(GLOBAL const T* x, GLOBAL const float* scale, GLOBAL const float* statistics,
+                  GLOBAL const T* d_y, GLOBAL T* d_x, GLOBAL float* to_scale, GLOBAL float* to_shift,
+                  int rows, int cols, int first_col, int d_x_cols) {
+  LOCAL float room[ROWS_AT_ONCE * HELD_COLS];
+  LOCAL_ARG float* part = room + ITEM(1) * ITEM_COUNT;
+  wide scale_sums[HELD], shift_sums[HELD];
+  UNROLL for (int k = 0; k < HELD; ++k) scale_sums[k] = shift_sums[k] = SPLAT(0.0f);
+  for (int turn = 0; turn < ROWS; turn += ROWS_AT_ONCE) {
+    const long own = (long)GROUP(0) * ROWS + turn + ITEM(1), r = own < rows ? own : rows - 1;
+    const float mean = MEAN(statistics, r), rstd = RSTD(statistics, r);
+    wide hat[HELD], d[HELD], g_sum = SPLAT(0.0f), dots = SPLAT(0.0f);
+    EACH_HELD(k, c) {
+      hat[k] = d[k] = SPLAT(0.0f);
+      if (c < cols) {
+        hat[k] = rstd * (WHOLE(T, x + r * cols, c) - mean);
+        d[k] = WHOLE(T, d_y + r * cols, c);
+        const wide g = d[k] * WHOLE(f32, scale, c);
+        g_sum += g;
+        dots += g * hat[k];
+      }
+    }
+    float g_mean = 0.0f;
+#if CENTRED
+    g_mean = group_sum(sum_wide(g_sum), part) / (float)cols;
+#endif
+    const float dot = group_sum(sum_wide(dots), part) / (float)cols;
+    EACH_HELD(k, c) if (c < cols && own < rows) {
+      PUT_WHOLE(T, d_x + r * cols, c, rstd * (d[k] * WHOLE(f32, scale, c) - g_mean - dot * hat[k]));
+      scale_sums[k] += d[k] * hat[k];
+      shift_sums[k] += d[k];
+    }
+  }
+  BARRIER();
+  store_sums(scale_sums, room, to_scale, cols);
+#if SHIFTED
+  store_sums(shift_sums, room, to_shift, cols);
+#endif
+}
+
+#else
+
 #if ITEM_COUNT > 1
 #define ROW_SUM(x) group_sum(sum_of_chains(x), part)
 #define ROW_PART() LOCAL float part[ITEM_COUNT]
@@ -68,8 +169,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1) normalise(GLOBAL const T* x, GLOBAL const float
   }
 }
 
-// With g = d_y · scale: d_x = rstd (g - mean(g) - x̂ mean(g x̂)), the columns from first_col on, of ROWS rows
-// for each group. SUMMED: to_scale = Σ d_y x̂ and, SHIFTED, to_shift = Σ d_y over these rows, in their order.
+// The columns of d_x from first_col on.
 KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     norm_backward(GLOBAL const T* x, GLOBAL const float* scale, GLOBAL const float* statistics,
                   GLOBAL const T* d_y, GLOBAL T* d_x, GLOBAL float* to_scale, GLOBAL float* to_shift,
@@ -98,51 +198,14 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
       const wide d = LOADW(T, d_row + first_col, c, d_x_cols);
       const wide g = d * LOADW(f32, scale + first_col, c, d_x_cols);
       STOREW(T, d_x + r * d_x_cols, c, d_x_cols, rstd * (g - g_mean - dot * hat));
-#if SUMMED
       const wide before = r == first ? SPLAT(0.0f) : LOADW(f32, scale_sum, c, d_x_cols);
       STOREW(f32, scale_sum, c, d_x_cols, before + d * hat);
 #if SHIFTED
       const wide shift_before = r == first ? SPLAT(0.0f) : LOADW(f32, shift_sum, c, d_x_cols);
       STOREW(f32, shift_sum, c, d_x_cols, shift_before + d);
 #endif
-#endif
     }
   }
 }
 
-// The same sums over every ROWS rows, on devices whose groups have many items: each for COLS · WIDE columns,
-// an item for WIDE of them. Strand s sums the rows s, s + STRANDS, …, and the strands meet in a tree.
-KERNEL GROUP_SIZE(COLS, STRANDS)
-    norm_sums(GLOBAL const T* x, GLOBAL const float* statistics, GLOBAL const T* d_y, GLOBAL float* to_scale,
-              GLOBAL float* to_shift, int rows, int cols) {
-  LOCAL float scale_part[STRANDS * COLS * WIDE], shift_part[STRANDS * COLS * WIDE];
-  const int strand = ITEM(1), at = (strand * COLS + ITEM(0)) * WIDE;
-  const int c = (GROUP(0) * COLS + ITEM(0)) * WIDE;
-  const long chunk = GROUP(1);
-  wide scale_sum = SPLAT(0.0f), shift_sum = SPLAT(0.0f);
-  if (c < cols)
-    for (int k = strand; k < ROWS; k += STRANDS) {
-      const long r = chunk * ROWS + k;
-      if (r >= rows) break;
-      const wide d = LOADW(T, d_y + r * cols, c, cols);
-      scale_sum += d * (RSTD(statistics, r) * (LOADW(T, x + r * cols, c, cols) - MEAN(statistics, r)));
-      shift_sum += d;
-    }
-  store_wide_local(scale_part + at, scale_sum);
-  store_wide_local(shift_part + at, shift_sum);
-  BARRIER();
-  for (int step = STRANDS / 2; step > 0; step /= 2) {
-    if (strand < step) {
-      const int other = at + step * COLS * WIDE;
-      store_wide_local(scale_part + at, wide_local(scale_part + at) + wide_local(scale_part + other));
-      store_wide_local(shift_part + at, wide_local(shift_part + at) + wide_local(shift_part + other));
-    }
-    BARRIER();
-  }
-  if (strand == 0 && c < cols) {
-    STOREW(f32, to_scale + chunk * cols, c, cols, wide_local(scale_part + at));
-#if SHIFTED
-    STOREW(f32, to_shift + chunk * cols, c, cols, wide_local(shift_part + at));
 #endif
-  }
-}

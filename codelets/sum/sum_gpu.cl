@@ -10,9 +10,16 @@ KERNEL GROUP_SIZE(COLS, STRANDS)
   const long c = ((long)GROUP(0) * COLS + ITEM(0)) * WIDE, chunk = GROUP(1);
   const long end = min((chunk + 1) * rows_each, rows);
   wide strand_sum = SPLAT(0.0f);
+  long r = chunk * rows_each + strand;
+  if (c + WIDE <= cols && MAY_BE_WHOLE(x + c) && MAY_BE_WHOLE(x + cols + c)) {
+    for (; r + 3 * STRANDS < end; r += 4 * STRANDS) {  // without branches, so that four loads are under way
+      wide v[4];
+      UNROLL for (int k = 0; k < 4; ++k) v[k] = WHOLE(S, x + (r + k * STRANDS) * cols, c);
+      UNROLL for (int k = 0; k < 4; ++k) strand_sum += v[k];
+    }
+  }
   if (c < cols)
-    for (long r = chunk * rows_each + strand; r < end; r += STRANDS)
-      strand_sum += LOADW(S, x + r * cols, c, cols);
+    for (; r < end; r += STRANDS) strand_sum += LOADW(S, x + r * cols, c, cols);
   store_wide_local(part + at, strand_sum);
   BARRIER();
   for (int step = STRANDS / 2; step > 0; step /= 2) {

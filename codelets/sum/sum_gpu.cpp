@@ -5,10 +5,17 @@
 namespace tessera {
 namespace {
 
-// Rows of a group: enough groups to fill a GPU, few enough that their sums take no time.
-constexpr int group_strands = 8, group_rows = 128;
+// A group's items: across columns, and strands of its rows. On a GPU there are groups enough for long sums,
+// and strands enough that none of the last sums is long.
+struct Group {
+  int cols, strands;
+};
+constexpr int group_rows = 128;
 
-int group_cols(const DeviceQueue& queue) { return queue.traits().is_cpu ? 4 : 32; }
+Group group_for(const DeviceQueue& queue, int64_t rows, bool last) {
+  if (queue.traits().is_cpu) return {4, 8};
+  return last && rows <= 4 * group_rows ? Group{4, 64} : Group{32, 8};
+}
 int wide(const DeviceQueue& queue) { return queue.traits().is_cpu ? 16 : 8; }
 
 DeviceKernel kernel(std::string_view name, DType from, DType to) {
@@ -17,11 +24,12 @@ DeviceKernel kernel(std::string_view name, DType from, DType to) {
 
 void launch_sums(DeviceQueue& queue, DType from, const void* x, void* sums, int64_t rows, int64_t cols,
                  int64_t rows_each, bool overwrite) {
-  const int items = group_cols(queue), each = items * wide(queue);
+  const Group group = group_for(queue, rows, rows == rows_each);
+  const int each = group.cols * wide(queue);
   queue.launch(
-      {"sum", "sum_rows", {{"S", from}, {"T", DType::f32}, {"COLS", items}, {"STRANDS", group_strands}}},
+      {"sum", "sum_rows", {{"S", from}, {"T", DType::f32}, {"COLS", group.cols}, {"STRANDS", group.strands}}},
       {.groups = {(cols + each - 1) / each, (rows + rows_each - 1) / rows_each, 1},
-       .items = {items, group_strands}},
+       .items = {group.cols, group.strands}},
       x, sums, rows, cols, rows_each, static_cast<int32_t>(overwrite));
 }
 
@@ -32,7 +40,7 @@ void sum_rows_gpu(const TileArgs& args, DeviceQueue& queue) {
   const TileView &x = args[0], &sum = args[1];
   const bool overwrite = args.params[0];
   const int64_t chunks = (x.rows + group_rows - 1) / group_rows;
-  if (chunks < 2) return launch_sums(queue, x.dtype, x.data, sum.data, x.rows, x.cols, x.rows, overwrite);
+  if (chunks < (queue.traits().is_cpu ? 2 : 5)) return launch_sums(queue, x.dtype, x.data, sum.data, x.rows, x.cols, x.rows, overwrite);
   void* parts = queue.scratch<float>(chunks * x.cols);
   launch_sums(queue, x.dtype, x.data, parts, x.rows, x.cols, group_rows, true);
   launch_sums(queue, DType::f32, parts, sum.data, chunks, x.cols, chunks, overwrite);

@@ -78,7 +78,7 @@ Plan training_plan(const Config& config, const Graph& graph) {
   const AutoTilingOptions automatic = tiling_options(config);
   options.tiling = auto_tiling(graph, automatic);
   // Longer than the device waits between tasks, shorter than a step by far.
-  constexpr double run_seconds = 3e-3;
+  constexpr double run_seconds = 8e-3;
   if (const auto device = device_alone(config, automatic.speeds); device && device->workers == 1)
     options.runs = {.flops = run_seconds * device->flops, .bytes = run_seconds * device->memory_bytes};
   return make_plan(graph, options);

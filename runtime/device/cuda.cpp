@@ -175,12 +175,15 @@ class CudaQueue final : public DeviceQueue {
     if (own_stream)
       check(cuda_, cuda_.cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
             "cudaStreamCreateWithFlags");
+    check(cuda_, cuda_.cudaStreamCreateWithFlags(&downloads_, cudaStreamNonBlocking),
+          "cudaStreamCreateWithFlags");
   }
   ~CudaQueue() override {
     cuda_.cudaSetDevice(index_);
     cuda_.cudaStreamSynchronize(stream_);
     gemm_.reset();
     if (own_stream_) cuda_.cudaStreamDestroy(stream_);
+    cuda_.cudaStreamDestroy(downloads_);
   }
 
   DeviceApi api() const override { return DeviceApi::cuda; }
@@ -262,6 +265,17 @@ class CudaQueue final : public DeviceQueue {
           "cudaMemcpyAsync");
     finish();
   }
+  void upload(void* memory, const void* host, size_t bytes) override {
+    use();
+    check(cuda_, cuda_.cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, stream_),
+          "cudaMemcpyAsync");
+  }
+  void download(void* host, void* memory, size_t bytes) override {
+    use();
+    check(cuda_, cuda_.cudaMemcpyAsync(host, memory, bytes, cudaMemcpyDeviceToHost, downloads_),
+          "cudaMemcpyAsync");
+    check(cuda_, cuda_.cudaStreamSynchronize(downloads_), "cudaStreamSynchronize");
+  }
   void finish() override {
     use();
     check(cuda_, cuda_.cudaStreamSynchronize(stream_), "cudaStreamSynchronize");
@@ -307,6 +321,7 @@ class CudaQueue final : public DeviceQueue {
   const CudaDevice described_;
   cudaStream_t stream_;
   const bool own_stream_;
+  cudaStream_t downloads_ = nullptr;
   Scratch scratch_;
   Faults faults_;
   CudaKernels kernels_;

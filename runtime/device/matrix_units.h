@@ -1,4 +1,4 @@
-// Products on the matrix units of NVIDIA GPUs, sm_80 and later: the third part of the head of sources with
+// Products on the matrix units of NVIDIA GPUs, sm_80 and later: the last part of the head of sources with
 // -DMATRIX_UNITS, which are for CUDA alone.
 // SPDX-License-Identifier: Apache-2.0
 //
@@ -12,12 +12,6 @@
 #define LANE (ITEM(0) & 31)
 #define WARP (ITEM(0) >> 5)
 #define PACK2(T, low, high) PASTE(pack2, T)(low, high)  // two floats as the bits of two T
-
-FN float exp2_fast(float x) {  // to 2 ulp
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-  return y;
-}
 
 FN uint shared_address(const void* p) { return (uint)__cvta_generic_to_shared(p); }
 
@@ -78,6 +72,7 @@ FN void multiply(float4* sums, const uint4* a, int blocks, int depth, const usho
   }
 }
 
+FN bool all_of_warp(bool x) { return __all_sync(0xffffffffu, x); }
 FN void quad_max(float* x, int n) {
   UNROLL for (int i = 0; i < n; ++i) {
     x[i] = fmaxf(x[i], __shfl_xor_sync(0xffffffffu, x[i], 1));

@@ -154,6 +154,11 @@ class DeviceQueue {
   virtual void write(void* memory, const void* host, size_t bytes) = 0;
   virtual void finish() = 0;  // waits for all that was launched
 
+  // The same without more waiting than the device needs: for launches from now on, of host memory that stays
+  // as it is until they are done; and of what nothing that was launched still writes, by any thread.
+  virtual void upload(void* memory, const void* host, size_t bytes) { write(memory, host, bytes); }
+  virtual void download(void* host, void* memory, size_t bytes) { read(host, memory, bytes); }
+
   // Whether the device computes in the host's own memory, so that host memory can be lent to it: whole pages,
   // by any thread. What lend() makes is an address for launches, to be given to deallocate() later.
   virtual bool in_host_memory() { return false; }

@@ -1,4 +1,4 @@
-// Vectors of neighbours, and random numbers: the second part of every device source's head.
+// Vectors of neighbours: the second part of every device source's head.
 // SPDX-License-Identifier: Apache-2.0
 //
 // Elementwise kernels are written on `wide`: sixteen floats on CPUs, whose vectors have as many, and eight on
@@ -201,14 +201,29 @@ WIDE_OF(f16)
 // All of these keep a NaN.
 #ifdef __OPENCL_VERSION__
 FN wide magnitude(wide x) { return AS_WIDE(AS_BITS(x) & 0x7fffffff); }
-#else
-FN wide magnitude(const wide& x) { EACH8(fabsf(x.v[k])); }
-#endif
 FN wide at_most(float high, wide x) { return pick(x > high, SPLAT(high), x); }
 FN wide clamped(wide x, float low, float high) {
   x = at_most(high, x);
   return pick(x < low, SPLAT(low), x);
 }
+#else
+#if __CUDA_ARCH__ >= 800
+FN float at_most_one(float high, float x) {
+  asm("min.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(high));
+  return x;
+}
+FN float at_least_one(float low, float x) {
+  asm("max.NaN.f32 %0, %0, %1;" : "+f"(x) : "f"(low));
+  return x;
+}
+#else
+FN float at_most_one(float high, float x) { return x > high ? high : x; }
+FN float at_least_one(float low, float x) { return x < low ? low : x; }
+#endif
+FN wide magnitude(const wide& x) { EACH8(fabsf(x.v[k])); }
+FN wide at_most(float high, const wide& x) { EACH8(at_most_one(high, x.v[k])); }
+FN wide clamped(const wide& x, float low, float high) { EACH8(at_least_one(low, at_most_one(high, x.v[k]))); }
+#endif
 
 // exp(x) for -87 ≤ x ≤ 88, and a NaN for one: to 2 ulp of float, or to 2^-13 where it is stored in 16 bits.
 // On CPUs without calls, which some drivers make for exp.
@@ -232,12 +247,21 @@ FN wide exp2_to_bf16(float factor, wide x) {  // of factor · x
   return AS_WIDE(AS_BITS(y) + (AS_BITS(rounded) << 23));
 }
 FN wide exp_to_bf16(wide x) { return exp2_to_bf16(1.44269504f, x); }
+FN float exp2_fast(float x) { return exp2(x); }  // these two of any x
+FN wide exp2_wide(wide x) { return exp2(x); }
 #else
 FN wide exp_to_f32(const wide& x) { EACH8(expf(x.v[k])); }
-FN wide exp_to_bf16(const wide& x) { EACH8(__expf(x.v[k])); }
-FN wide exp2_to_bf16(float factor, const wide& x) { EACH8(exp2f(factor * x.v[k])); }
+FN float exp2_fast(float x) {  // to 2 ulp
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+FN wide exp2_wide(const wide& x) { EACH8(exp2_fast(x.v[k])); }
+FN wide exp2_to_bf16(float factor, const wide& x) { EACH8(exp2_fast(factor * x.v[k])); }
+FN wide exp_to_bf16(const wide& x) { return exp2_to_bf16(1.44269504f, x); }
 #endif
-// The smaller one, and anything where x is a NaN; 1 / x for what is stored in 16 bits.
+// The smaller one, and anything where x is a NaN; 1 / x, roughly for what is stored in 16 bits.
+FN wide recip_to_f32(wide x) { return 1.0f / x; }
 #ifdef __OPENCL_VERSION__
 FN wide smaller(wide x, float limit) { return min(x, limit); }
 FN wide recip_to_bf16(wide x) { return native_recip(x); }
@@ -247,6 +271,8 @@ FN wide recip_to_bf16(const wide& x) { EACH8(__fdividef(1.0f, x.v[k])); }
 #endif
 #define exp_to_f16 exp_to_bf16
 #define EXPW(T, x) PASTE(exp_to, T)(x)
+#define recip_to_f16 recip_to_bf16
+#define RECIPW(T, x) PASTE(recip_to, T)(x)
 
 // The maximum and, in the order of a binary tree, the sum of what is in x; 1 at the k-th of the WIDE, where
 // there is one, and 0 elsewhere.
@@ -377,56 +403,3 @@ FN float max8(float8 x) {
   unpack8(v, x);
   return fmax(fmax(fmax(v[0], v[4]), fmax(v[2], v[6])), fmax(fmax(v[1], v[5]), fmax(v[3], v[7])));
 }
-
-// Philox4x32-10 (Salmon et al., 2011): the words of a block, as codelets/uniform.hpp numbers them.
-FN void philox_block(uint seed, uint step, uint stream, ulong block, uint* words) {
-  uint x0 = (uint)block, x1 = (uint)(block >> 32), x2 = stream, x3 = 0, k0 = seed, k1 = step;
-  for (int round = 0; round < 10; ++round) {
-    const uint a_high = MUL_HIGH(x0, 0xD2511F53u), a_low = x0 * 0xD2511F53u;
-    const uint b_high = MUL_HIGH(x2, 0xCD9E8D57u), b_low = x2 * 0xCD9E8D57u;
-    x0 = b_high ^ x1 ^ k0;
-    x1 = b_low;
-    x2 = a_high ^ x3 ^ k1;
-    x3 = a_low;
-    k0 += 0x9E3779B9u;
-    k1 += 0xBB67AE85u;
-  }
-  words[0] = x0;
-  words[1] = x1;
-  words[2] = x2;
-  words[3] = x3;
-}
-FN float unit_float(uint word) { return (float)(word >> 8) * 0x1p-24f; }  // in [0, 1)
-
-// The words of AT_ONCE blocks, with the keys of all rounds.
-#define ROUND_KEYS 20
-FN void philox_keys(uint seed, uint step, LOCAL_ARG ulong* keys) {
-  for (int k = 0; k < ROUND_KEYS; k += 2) {
-    keys[k] = seed + k / 2 * 0x9E3779B9u;
-    keys[k + 1] = step + k / 2 * 0xBB67AE85u;
-  }
-}
-#ifdef ON_CPU
-#define AT_ONCE 8
-FN void philox_blocks(LOCAL_ARG const ulong* keys, uint stream, ulong block, LOCAL_ARG uint* words) {
-  const ulong8 low = (ulong8)(0xffffffff), blocks = block + (ulong8)(0, 1, 2, 3, 4, 5, 6, 7);
-  ulong8 x0 = blocks, x1 = blocks >> 32, x2 = (ulong8)(stream), x3 = (ulong8)(0);  // in the lower halves
-  UNROLL for (int k = 0; k < ROUND_KEYS; k += 2) {
-    const ulong8 a = (x0 & low) * 0xD2511F53ul, b = (x2 & low) * 0xCD9E8D57ul;
-    x0 = b >> 32 ^ x1 ^ keys[k];
-    x1 = b;
-    x2 = a >> 32 ^ x3 ^ keys[k + 1];
-    x3 = a;
-  }
-  const ulong8 u = (x0 & low) | x1 << 32, v = (x2 & low) | x3 << 32;
-  vstore16(as_uint16((ulong8)(u.s0, v.s0, u.s1, v.s1, u.s2, v.s2, u.s3, v.s3)), 0, words);
-  vstore16(as_uint16((ulong8)(u.s4, v.s4, u.s5, v.s5, u.s6, v.s6, u.s7, v.s7)), 1, words);
-}
-#else
-#define AT_ONCE 1
-FN void philox_blocks(LOCAL_ARG const ulong* keys, uint stream, ulong block, LOCAL_ARG uint* words) {
-  uint x[4];
-  philox_block((uint)keys[0], (uint)keys[1], stream, block, x);
-  UNROLL for (int k = 0; k < 4; ++k) words[k] = x[k];
-}
-#endif

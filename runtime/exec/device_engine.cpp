@@ -1,9 +1,6 @@
 // The engine of one device: one thread runs ready tasks in order, on the device or beside it. For tests and
 // tools.
 // SPDX-License-Identifier: Apache-2.0
-//
-// Every buffer has a copy on the device; which of the two holds the last value is known, and the other one is
-// brought up to date when it is used. StarPU does the same for many devices.
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
@@ -12,7 +9,7 @@
 
 #include "runtime/core/error.hpp"
 #include "runtime/device/queue.hpp"
-#include "runtime/exec/engine.hpp"
+#include "runtime/exec/device_copies.hpp"
 
 namespace tessera {
 namespace {
@@ -24,7 +21,7 @@ class DeviceEngine final : public Engine {
   static constexpr int device_worker = 0, host_worker = 1;
 
   explicit DeviceEngine(std::unique_ptr<DeviceQueue> queue)
-      : queue_(std::move(queue)), thread_([this] { work(); }) {}
+      : queue_(std::move(queue)), copies_(*queue_), thread_([this] { work(); }) {}
   ~DeviceEngine() override {
     {
       std::lock_guard lock(mutex_);
@@ -32,8 +29,6 @@ class DeviceEngine final : public Engine {
     }
     changed_.notify_all();
     thread_.join();
-    for (Copies& buffer : buffers_)
-      if (buffer.there) queue_->deallocate(buffer.there);
   }
 
   std::string name() const override { return "device"; }
@@ -41,15 +36,12 @@ class DeviceEngine final : public Engine {
   DeviceQueue* queue(int worker) override { return worker == device_worker ? queue_.get() : nullptr; }
 
   BufferId add_buffer(void* memory, size_t bytes) override {
-    buffers_.push_back({memory, queue_->allocate(bytes), bytes, true, false});
-    return static_cast<int>(buffers_.size()) - 1;
+    return copies_.add(memory, bytes);
   }
-  void remove_buffer(BufferId buffer) override {
-    queue_->deallocate(std::exchange(buffers_[static_cast<size_t>(buffer)].there, nullptr));
-  }
+  void remove_buffer(BufferId buffer) override { copies_.remove(buffer); }
   void acquire(BufferId buffer, Mode mode) override {
     std::lock_guard lock(using_device_);
-    bring(buffers_[static_cast<size_t>(buffer)], mode, false);
+    copies_.acquire(buffer, mode);
   }
   void release(BufferId) override {}
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override;
@@ -69,30 +61,10 @@ class DeviceEngine final : public Engine {
     int task;
     bool on_device;
   };
-  struct Copies {
-    void *here, *there;
-    size_t bytes;
-    bool here_valid, there_valid;
-  };
-
-  // Makes one side hold the buffer's value, unless it is about to be overwritten.
-  void* bring(Copies& buffer, Mode mode, bool to_device) {
-    bool& valid = to_device ? buffer.there_valid : buffer.here_valid;
-    bool& other = to_device ? buffer.here_valid : buffer.there_valid;
-    if (!valid && mode != Mode::write) {
-      if (to_device)
-        queue_->write(buffer.there, buffer.here, buffer.bytes);
-      else
-        queue_->read(buffer.here, buffer.there, buffer.bytes);
-    }
-    valid = true;
-    if (mode != Mode::read) other = false;
-    return to_device ? buffer.there : buffer.here;
-  }
   void work();
 
   std::unique_ptr<DeviceQueue> queue_;
-  std::vector<Copies> buffers_;
+  DeviceCopies copies_;
   std::mutex using_device_;  // the thread that drives the executor reads fetches while tasks run
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -116,10 +88,7 @@ class DeviceTasks final : public TaskSet {
     const int worker = on_device ? DeviceEngine::device_worker : DeviceEngine::host_worker;
     {
       std::lock_guard lock(engine_.using_device_);
-      std::vector<void*> pointers;
-      for (const EngineAccess& access : task.accesses)
-        pointers.push_back(
-            engine_.bring(engine_.buffers_[static_cast<size_t>(access.buffer)], access.mode, on_device));
+      const std::vector<void*> pointers = engine_.copies_.place(task.accesses, on_device, runner_);
       runner_.run(index, worker, pointers.data());
     }
     runner_.finished(index, worker);

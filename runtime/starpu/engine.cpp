@@ -3,8 +3,10 @@
 //
 // Sequential consistency is off: the executor submits a task only when its predecessors are done, which costs
 // about a third of what implicit dependencies cost and lets messages and host reads be predecessors too.
-// Where all workers compute in the main memory, nothing has to move either: then tasks carry pointers, and no
-// handles, which would be acquired and released for every task.
+// Handles are acquired and released for every task. Where all workers compute in the main memory, nothing has
+// to move, and tasks carry pointers instead; where one GPU does nearly all the work, DeviceCopies looks after
+// what the tasks access.
+#include "runtime/exec/device_copies.hpp"
 #include "runtime/exec/engine.hpp"
 
 #include <spdlog/spdlog.h>
@@ -37,6 +39,11 @@ template <class PointerOf>
 void run(void** buffers, void* argument, void* const* Call::* carries, PointerOf pointer_of) {
   auto* call = static_cast<Call*>(argument);
   call->worker = starpu_worker_get_id();
+  if (call->copies) {
+    const bool on_device = starpu_worker_get_type(call->worker) != STARPU_CPU_WORKER;
+    const std::vector<void*> pointers = call->copies->place(call->buffers, on_device, *call->runner);
+    return call->runner->run(call->index, call->worker, pointers.data());
+  }
   if (void* const* carried = call->*carries) return call->runner->run(call->index, call->worker, carried);
   void* few[STARPU_NMAXBUFS];
   std::vector<void*> many;
@@ -100,8 +107,9 @@ struct Codelet {
 // Buffers by their ids.
 struct Buffers {
   std::vector<std::span<std::byte>> memory;
-  std::vector<starpu_data_handle_t> handles;  // empty where all workers compute in the main memory
+  std::vector<starpu_data_handle_t> handles;  // empty where StarPU moves nothing
   std::vector<void*> lent;                    // the memory as the device knows it that computes in it
+  std::unique_ptr<DeviceCopies> copies;       // where there is one GPU
 };
 
 class StarpuTasks final : public TaskSet {
@@ -146,7 +154,9 @@ class StarpuTasks final : public TaskSet {
         calls_[t].list.push_back(
             seen_by_policies(access, buffers.memory[static_cast<size_t>(access.buffer)].size()));
       calls_[t].accesses = calls_[t].list;
-      if (buffers.handles.empty())
+      if (buffers.copies)
+        carry_accesses(t, *buffers.copies);
+      else if (buffers.handles.empty())
         carry_pointers(t, buffers);
       else
         carry_handles(t, buffers.handles);
@@ -182,6 +192,11 @@ class StarpuTasks final : public TaskSet {
     while (!starpu_task_finished(&tasks_[t])) std::this_thread::yield();
   }
 
+  void carry_accesses(size_t t, DeviceCopies& copies) {
+    tasks_[t].nbuffers = 0;
+    calls_[t].copies = &copies;
+    calls_[t].buffers = described_[t].accesses;
+  }
   void carry_pointers(size_t t, const Buffers& buffers) {
     tasks_[t].nbuffers = 0;
     for (const EngineAccess& access : described_[t].accesses) {
@@ -247,15 +262,17 @@ class StarpuEngine final : public Engine {
       if (policy_) policy_->check();
       throw failure("StarPU starts {} of {} workers (error {})", got, wanted, problem);
     }
-    pin_ = !options.cuda.empty() && options.host_memory == 0;  // pinned pages cannot be given back
     if (!options.cuda.empty() || !options.opencl.empty())
       starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
     try {
       queues_ = make_queues();
       if (kinds().names.size() > 1) codelet_.codelet.can_execute = can_execute;
       if (timing_.model) name_kinds();
-      if (lender_ = lender(options); lender_ && policy_) policy_->share_memory();
-      moves_ = !lender_ && (!options.opencl.empty() || !options.cuda.empty());
+      lender_ = lender(options);
+      if (alone(options)) buffers_.copies = std::make_unique<DeviceCopies>(first_queue());
+      if (policy_ && (lender_ || buffers_.copies)) policy_->share_memory();
+      moves_ = !lender_ && !buffers_.copies && (!options.opencl.empty() || !options.cuda.empty());
+      pin_ = moves_ && !options.cuda.empty() && options.host_memory == 0;  // pinned pages cannot be given back
       if (moves_) largest_device_task_ = largest_device_task();
     } catch (...) {
       starpu_shutdown();
@@ -267,6 +284,7 @@ class StarpuEngine final : public Engine {
     if (timing_.model && unlike_) timing_.model->save();
     for (size_t b = 0; b < buffers_.memory.size(); ++b)
       if (buffers_.memory[b].data()) remove_buffer(static_cast<int>(b));
+    buffers_.copies.reset();
     queues_.clear();
     starpu_shutdown();
     running = false;
@@ -285,6 +303,7 @@ class StarpuEngine final : public Engine {
   // Over all links that end in the worker's memory; the main memory's are those of the devices.
   int64_t bytes_moved(int worker) const override {
     if (!queues_[static_cast<size_t>(worker)]) return 0;
+    if (buffers_.copies) return buffers_.copies->bytes_moved();
     const int node = static_cast<int>(starpu_worker_get_memory_node(static_cast<unsigned>(worker)));
     int64_t bytes = 0;
     for (int bus = 0; bus < starpu_bus_get_count(); ++bus)
@@ -302,6 +321,7 @@ class StarpuEngine final : public Engine {
   BufferId add_buffer(void* memory, size_t bytes) override {
     buffers_.memory.emplace_back(static_cast<std::byte*>(memory), bytes);
     if (lender_) buffers_.lent.push_back(lender_->lend(memory, bytes));
+    if (buffers_.copies) buffers_.copies->add(memory, bytes);
     if (moves_) {
       starpu_data_handle_t handle = nullptr;
       starpu_variable_data_register(&handle, STARPU_MAIN_RAM, reinterpret_cast<uintptr_t>(memory), bytes);
@@ -316,9 +336,11 @@ class StarpuEngine final : public Engine {
     const std::span<std::byte> memory = std::exchange(buffers_.memory[b], {});
     if (moves_) starpu_data_unregister(std::exchange(buffers_.handles[b], nullptr));
     if (lender_) lender_->deallocate(std::exchange(buffers_.lent[b], nullptr));
+    if (buffers_.copies) buffers_.copies->remove(buffer);
     if (pin_) starpu_memory_unpin(memory.data(), memory.size());
   }
   void acquire(BufferId buffer, Mode mode) override {
+    if (buffers_.copies) buffers_.copies->acquire(buffer, mode);
     if (moves_) starpu_data_acquire(buffers_.handles[static_cast<size_t>(buffer)], starpu_mode(mode));
   }
   void release(BufferId buffer) override {
@@ -345,8 +367,16 @@ class StarpuEngine final : public Engine {
   // The queue of the one device beside the CPU workers, if it computes in their memory: nothing moves then.
   DeviceQueue* lender(const EngineOptions& options) const {
     if (options.opencl.size() != 1 || !options.cuda.empty() || options.device_memory != 0) return nullptr;
-    const auto it = std::ranges::find_if(queues_, [](const auto& queue) { return queue != nullptr; });
-    return (*it)->in_host_memory() ? it->get() : nullptr;
+    DeviceQueue& queue = first_queue();
+    return queue.in_host_memory() ? &queue : nullptr;
+  }
+  // Whether one GPU does nearly all the work.
+  bool alone(const EngineOptions& options) const {
+    return options.cuda.size() == 1 && options.opencl.empty() && options.workers == 1 &&
+           options.device_memory == 0 && options.host_memory == 0;
+  }
+  DeviceQueue& first_queue() const {
+    return **std::ranges::find_if(queues_, [](const auto& queue) { return queue != nullptr; });
   }
 
   // Tasks that a device has no room for.
@@ -382,7 +412,7 @@ class StarpuEngine final : public Engine {
   Timing timing_;
   bool unlike_ = false;  // there are workers of several kinds
   Buffers buffers_;
-  DeviceQueue* lender_ = nullptr;  // null: devices get copies
+  DeviceQueue* lender_ = nullptr;  // null: devices have memory of their own
   bool moves_ = false;             // tiles, between the main memory and those of devices
   int64_t largest_device_task_ = std::numeric_limits<int64_t>::max();
   bool told_of_cpu_ = false;

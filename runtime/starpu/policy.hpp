@@ -5,10 +5,15 @@
 #include <starpu.h>
 #include <starpu_scheduler.h>
 
+#include <span>
+#include <vector>
+
 #include "runtime/exec/engine.hpp"
 #include "runtime/sched/dispatcher.hpp"
 
 namespace tessera {
+
+class DeviceCopies;
 
 // What a StarPU task needs to find its way back: its cl_arg.
 struct Call final : DispatchTask {
@@ -18,6 +23,8 @@ struct Call final : DispatchTask {
   void* const* host =
       nullptr;  // the buffers, where all workers compute in the main memory; null: StarPU says
   void* const* lent = nullptr;              // the same as the device knows them that is among these workers
+  DeviceCopies* copies = nullptr;           // who knows the buffers, where there is one device with memory
+  std::span<const EngineAccess> buffers = {};
   int worker = -1;                          // where it runs
   int kind = any_kind;                      // of the workers that may run it
   const std::vector<int>* kinds = nullptr;  // per worker
