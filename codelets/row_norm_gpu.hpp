@@ -26,18 +26,19 @@ struct Groups {
 // rows of one warp need not meet at barriers.
 inline Groups groups_for(const DeviceQueue& queue, bool backward, std::span<const TileView> tiles,
                          const TileView& made) {
-  const int64_t cols = tiles[0].cols;
   if (queue.traits().is_cpu) return {.chains = 4};
-  constexpr int wide = 8, most_held = 4, most_items = 256;
+  constexpr int wide = 8, warp = 32, most_items = 512, usual_items = 256;
+  const int most_held = backward && tiles[0].dtype == DType::f32 ? 2 : 3;  // what registers allow
+  const int64_t cols = tiles[0].cols;
   const bool can_hold =
       made.cols == cols && cols % wide == 0 && cols <= most_items * wide * most_held &&
       std::ranges::all_of(tiles, [](const TileView& tile) {
         return reinterpret_cast<uintptr_t>(tile.data) % 16 == 0;  // addresses, on the only GPUs known
       });
   if (!can_hold) return {.items = 128, .rows = backward ? rows_together : 1};
-  int items = 32;
+  int items = warp;
   while (cols > int64_t{items} * wide * most_held) items *= 2;
-  const int at_once = most_items / items;
+  const int at_once = std::max(1, usual_items / items);
   return {.items = items,
           .rows_at_once = at_once,
           .rows = backward ? rows_together : at_once,

@@ -42,12 +42,16 @@ KERNEL GROUP_SIZE(PANEL, 1)
   }
 }
 
-// For n rows from row_at on: their keys are [first, last), their sequence ends at `end`; all 0 for padding.
-// `starts` are rows of the whole tensor, of which the window's first is row0.
+// For n of the rows, from row_at on: their keys are [first, last), their sequence ends at `end`; all 0 for
+// padding and the other rows. `starts` are rows of the whole tensor, of which the window's first is row0.
 KERNEL spans(GLOBAL const i32* starts, long n, int row_at, long row0, long seq, int aligned, int causal,
-             GLOBAL i32* first, GLOBAL i32* last, GLOBAL i32* end, GLOBAL i32* fault) {
-  FOR_EACH(i, n) {
-    const int at = row_at + (int)i;
+             long rows, GLOBAL i32* first, GLOBAL i32* last, GLOBAL i32* end, GLOBAL i32* fault) {
+  FOR_EACH(at, rows) {
+    const long i = at - row_at;
+    if (i < 0 || i >= n) {
+      first[at] = last[at] = end[at] = 0;
+      continue;
+    }
     const long start = starts[i], row = row0 + at;
     bool live = start >= 0;
     if (live && (start > row || (aligned ? start / seq != row / seq : row - start >= seq))) {
@@ -65,7 +69,7 @@ KERNEL spans(GLOBAL const i32* starts, long n, int row_at, long row0, long seq, 
     }
     first[at] = live ? (i32)(start - row0) : 0;
     end[at] = live ? row_at + low : 0;
-    last[at] = !live ? 0 : causal ? at + 1 : row_at + low;
+    last[at] = !live ? 0 : causal ? (i32)at + 1 : row_at + low;
   }
 }
 

@@ -47,9 +47,11 @@ struct RowSums {
   RowSums(const OfQueries& of, const DeviceWindow& at)
       : delta(at.queue.scratch<float>(int64_t{at.heads} * at.n_queries)),
         lse2(at.queue.scratch<float>(int64_t{at.heads} * at.n_queries)) {
+    const bool units = at.on_matrix_units();
     for (size_t t = 0; t < of.o.size(); ++t)
-      at.queue.launch(at.kernel("row_sums"), for_each(of.lse[t].size()), of.o[t], of.lse[t], of.d_o[t],
-                      static_cast<int>(of.lse[t].rows), at.heads, at.head_dim,
+      at.queue.launch(units ? at.units_kernel("attention_row_sums", 3) : at.kernel("row_sums"),
+                      units ? at.units_rows(of.lse[t].size()) : for_each(of.lse[t].size()), of.o[t],
+                      of.lse[t], of.d_o[t], static_cast<int>(of.lse[t].rows), at.heads, at.head_dim,
                       at.row_of(of.o[t]) - at.query_begin, at.n_queries, delta, lse2);
   }
 };

@@ -2,21 +2,28 @@
 // tiles of FlashAttention-2 (Dao, 2023); its backward pass in two kernels, which need no sum over groups.
 // SPDX-License-Identifier: Apache-2.0
 //
-// PASS: 0 forward, 1 and 2 backward; DROPPED: the last one is with dropout. WIDTH: head_dim filled up with zeros to 64 or 128. A group of four warps
+// PASS: 0 forward, 3, 1 and 2 backward; DROPPED: 2 is with dropout. WIDTH: head_dim filled up with zeros to 64 or 128. A group of four warps
 // has a block of ROWS rows and goes through the rows that these see, TILE at a time. Rows are counted from
 // the first row of the window; qkv is the whole window, d_o its rows from query_begin on.
 #define ITEM_COUNT 128
 #define TILE 64
-#define PART (BLOCKS > 1 ? 16 : 32)  // columns of a tile for which scores are held at a time, backward
+#define PART (CROWDED ? 16 : 32)  // columns of a tile for which scores are held at a time, backward
 #define STEP (WIDTH + 8)             // of a row in local memory: eight of them lie in different banks
 #define DEPTH (WIDTH / 16)
 #define STAGES (WIDTH == 64 ? 2 : 1)
 #define ROOM (TILE * STEP)
-#define BLOCKS (WIDTH == 64 && !(PASS == 2 && DROPPED) ? 2 : 1)  // of 16 rows, for a warp
+// Of 16 rows, for a warp. Where registers do not suffice for two, a group takes one after the other.
+#if PASS == 2 && __CUDA_ARCH__ < 900
+#define BLOCKS 1
+#else
+#define BLOCKS (WIDTH == 64 && !(PASS == 2 && DROPPED) ? 2 : 1)
+#endif
+#define TURNS (PASS == 2 && WIDTH == 64 && !DROPPED && BLOCKS == 1 ? 2 : 1)
 #define ROWS (64 * BLOCKS)
 #define LOG2_E 1.44269504f
-// Where sums and fragments take 192 registers, loops are not unrolled but those over them.
-#if PASS == 2 && BLOCKS > 1
+// Where sums and fragments take most registers, loops are not unrolled but those over them.
+#define CROWDED (BLOCKS > 1 || PASS == 2 && WIDTH > 64)
+#if CROWDED
 #define AS_REGISTERS_ALLOW _Pragma("unroll 1")
 #else
 #define AS_REGISTERS_ALLOW UNROLL
@@ -27,12 +34,12 @@
 #define COLUMN (LANE % 4 * 2)
 
 // TILE rows of a head from `row` on, of which those in [begin, end) are there.
-FN void copy_tile(LOCAL_ARG ushort* to, GLOBAL const T* head, long step, int row, int begin, int end,
+FN void copy_tile(LOCAL_ARG ushort* to, GLOBAL const T* head, int step, int row, int begin, int end,
                   int head_dim) {
   AS_REGISTERS_ALLOW for (int i = 0; i < TILE * WIDTH / 8; i += ITEM_COUNT) {
     const int r = (i + ITEM(0)) / (WIDTH / 8), c = (i + ITEM(0)) % (WIDTH / 8) * 8;
     const bool there = row + r >= begin && row + r < end && c < head_dim;
-    copy8(to + r * STEP + c, there ? head + (row + r - begin) * step + c : head, there);
+    copy8(to + r * STEP + c, there ? head + (long)(row + r - begin) * step + c : head, there);
   }
 }
 
@@ -43,7 +50,7 @@ FN void take_fragments(uint4* to, LOCAL_ARG const ushort* rows) {
 }
 
 // The block's sums, each times its row's factor, to rows of `to` by way of local memory.
-FN void store_block(GLOBAL T* to, long step, const float4* sums, const float* factors, LOCAL_ARG ushort* room,
+FN void store_block(GLOBAL T* to, int step, const float4* sums, const float* factors, LOCAL_ARG ushort* room,
                     int n_rows, int head_dim) {
   BARRIER();
   UNROLL for (int m = 0; m < BLOCKS; ++m) UNROLL for (int c = 0; c < WIDTH / 8; ++c) {
@@ -55,7 +62,7 @@ FN void store_block(GLOBAL T* to, long step, const float4* sums, const float* fa
   BARRIER();
   for (int i = ITEM(0); i < ROWS * WIDTH / 8; i += ITEM_COUNT) {
     const int r = i / (WIDTH / 8), c = i % (WIDTH / 8) * 8;
-    if (r < n_rows && c < head_dim) store8_bits(to + r * step + c, room + r * STEP + c);
+    if (r < n_rows && c < head_dim) store8_bits(to + (long)r * step + c, room + r * STEP + c);
   }
 }
 
@@ -80,6 +87,11 @@ FN float kept(uint2 bits, int column, float factor) {
 FN int group_min_of(int x, LOCAL_ARG float* part) { return (int)-group_max(-(float)x, part); }
 FN int group_max_of(int x, LOCAL_ARG float* part) { return (int)group_max((float)x, part); }
 
+// The first key of a row, and their end.
+FN int2 keys_of(GLOBAL const i32* first, GLOBAL const i32* last, int row) {
+  return make_int2(first[row], last[row]);
+}
+
 #define FAR (1 << 24)  // beyond all rows
 
 #if PASS == 0
@@ -91,7 +103,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   LOCAL ushort tiles[2 * STAGES * ROOM];  // keys and values
   LOCAL float part[ITEM_COUNT];
   const int head = GROUP(1), heads = GROUPS(1), slot = head / group * (group + 2) + head % group;
-  const long step = (long)heads / group * (group + 2) * head_dim;
+  const int step = heads / group * (group + 2) * head_dim;
   GLOBAL const T* q_head = qkv + (long)slot * head_dim;
   GLOBAL const T* k_head = q_head + (long)(group - head % group) * head_dim;
   // Those with most keys first.
@@ -112,12 +124,8 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   take_fragments(q, tiles);
   BARRIER();
 
-  int low[2 * BLOCKS], high[2 * BLOCKS];
   float largest[2 * BLOCKS], sum[2 * BLOCKS];
   UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
-    const int r = min(block + ROW(i / 2, i % 2), end - 1);
-    low[i] = first[r];
-    high[i] = last[r];
     largest[i] = -INFINITY;
     sum[i] = 0.0f;
   }
@@ -147,12 +155,16 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     float4 s[BLOCKS * TILE / 8];
     UNROLL for (int i = 0; i < BLOCKS * TILE / 8; ++i) s[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
     MULTIPLY_BY_ROWS(s, q, BLOCKS, DEPTH, k_tile, STEP, TILE);
-    if (key < all_begin || key + TILE > all_end) UNROLL for (int i = 0; i < BLOCKS * TILE / 8; ++i) {
-        const int m = i / (TILE / 8), at = key + i % (TILE / 8) * 8 + COLUMN;
-        if (at < low[2 * m] || at >= high[2 * m]) s[i].x = -INFINITY;
-        if (at + 1 < low[2 * m] || at + 1 >= high[2 * m]) s[i].y = -INFINITY;
-        if (at < low[2 * m + 1] || at >= high[2 * m + 1]) s[i].z = -INFINITY;
-        if (at + 1 < low[2 * m + 1] || at + 1 >= high[2 * m + 1]) s[i].w = -INFINITY;
+    if (key < all_begin || key + TILE > all_end) UNROLL for (int m = 0; m < BLOCKS; ++m) {
+        const int2 u = keys_of(first, last, min(block + ROW(m, 0), end - 1));
+        const int2 v = keys_of(first, last, min(block + ROW(m, 1), end - 1));
+        UNROLL for (int c = 0; c < TILE / 8; ++c) {
+          const int i = m * (TILE / 8) + c, at = key + 8 * c + COLUMN;
+          if (at < u.x || at >= u.y) s[i].x = -INFINITY;
+          if (at + 1 < u.x || at + 1 >= u.y) s[i].y = -INFINITY;
+          if (at < v.x || at >= v.y) s[i].z = -INFINITY;
+          if (at + 1 < v.x || at + 1 >= v.y) s[i].w = -INFINITY;
+        }
       }
     float most[2 * BLOCKS], shift[2 * BLOCKS];
     UNROLL for (int m = 0; m < BLOCKS; ++m) {
@@ -188,8 +200,8 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     if (words > 0) UNROLL for (int m = 0; m < BLOCKS; ++m) {
         uint2 bits[2];
         UNROLL for (int i = 0; i < 2; ++i) {
-          const int r = min(block + ROW(m, i), end - 1) - row_begin;
-          bits[i] = bits_of_keys(keep + ((long)head * n_rows + r) * words, key - low[2 * m + i], words);
+          const int r = min(block + ROW(m, i), end - 1);
+          bits[i] = bits_of_keys(keep + ((long)head * n_rows + r - row_begin) * words, key - first[r], words);
         }
         UNROLL for (int c = 0; c < TILE / 8; ++c) {
           const int i = m * (TILE / 8) + c, at = 8 * c + COLUMN;
@@ -210,8 +222,8 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
     if (LANE % 4 == 0 && r < end)
       lse[(long)(r - row_begin) * heads + head] = sum[i] != 0.0f ? scale * largest[i] + log(sum[i]) : 0.0f;
   }
-  const long o_step = (long)heads * head_dim;
-  store_block(o + (block - row_begin) * o_step + (long)head * head_dim, o_step, sums, inverse, tiles,
+  const int o_step = heads * head_dim;
+  store_block(o + (long)(block - row_begin) * o_step + (long)head * head_dim, o_step, sums, inverse, tiles,
               end - block, head_dim);
 }
 
@@ -226,7 +238,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   LOCAL ushort tiles[2 * STAGES * ROOM];  // keys and values
   LOCAL float part[ITEM_COUNT];
   const int head = GROUP(1), heads = GROUPS(1), slot = head / group * (group + 2) + head % group;
-  const long step = (long)heads / group * (group + 2) * head_dim, o_step = (long)heads * head_dim;
+  const int step = heads / group * (group + 2) * head_dim, o_step = heads * head_dim;
   GLOBAL const T* q_head = qkv + (long)slot * head_dim;
   GLOBAL const T* k_head = q_head + (long)(group - head % group) * head_dim;
   const int block = row_begin + (GROUPS(0) - 1 - GROUP(0)) * ROWS,
@@ -249,16 +261,16 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   take_fragments(d, d_rows);
   BARRIER();
 
-  int low[2 * BLOCKS], high[2 * BLOCKS];
+  int warp_stop = 0;
   float shift[2 * BLOCKS], less[2 * BLOCKS];
   UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
     const int r = min(block + ROW(i / 2, i % 2), end - 1);
     const long at = (long)head * n_queries + r - query_begin;
-    low[i] = first[r];
-    high[i] = last[r];
+    warp_stop = max(warp_stop, last[r]);
     shift[i] = lse2[at];
     less[i] = delta[at];
   }
+  warp_stop = max_of_warp(warp_stop);
   float4 sums[BLOCKS * WIDTH / 8];
   UNROLL for (int i = 0; i < BLOCKS * WIDTH / 8; ++i) sums[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
   const float to_log2 = scale * LOG2_E;
@@ -282,6 +294,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
       copy_tile(tiles + stage * 2 * ROOM + ROOM, k_head + head_dim, step, key + TILE, 0, window_rows,
                 head_dim);
     }
+    if (key >= warp_stop) continue;
     const bool partly = key < all_begin || key + TILE > all_end;
     UNROLL for (int piece = 0; piece < TILE / PART; ++piece) {
       float4 s[BLOCKS * PART / 8], d_p[BLOCKS * PART / 8];
@@ -291,8 +304,9 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
       if (words > 0) UNROLL for (int m = 0; m < BLOCKS; ++m) {
           uint2 bits[2];
           UNROLL for (int i = 0; i < 2; ++i) {
-            const int r = min(block + ROW(m, i), end - 1) - query_begin;
-            bits[i] = bits_of_keys(keep + ((long)head * n_queries + r) * words, key - low[2 * m + i], words);
+            const int r = min(block + ROW(m, i), end - 1);
+            bits[i] = bits_of_keys(keep + ((long)head * n_queries + r - query_begin) * words, key - first[r],
+                                   words);
           }
           UNROLL for (int c = 0; c < PART / 8; ++c) {
             const int i = m * (PART / 8) + c, at = piece * PART + 8 * c + COLUMN;
@@ -309,10 +323,12 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
                       exp2_fast(to_log2 * s[i].z - shift1) * (d_p[i].z - less1),
                       exp2_fast(to_log2 * s[i].w - shift1) * (d_p[i].w - less1));
         if (partly) {
-          if (at < low[2 * m] || at >= high[2 * m]) x.x = 0.0f;
-          if (at + 1 < low[2 * m] || at + 1 >= high[2 * m]) x.y = 0.0f;
-          if (at < low[2 * m + 1] || at >= high[2 * m + 1]) x.z = 0.0f;
-          if (at + 1 < low[2 * m + 1] || at + 1 >= high[2 * m + 1]) x.w = 0.0f;
+          const int2 u = keys_of(first, last, min(block + ROW(m, 0), end - 1));
+          const int2 v = keys_of(first, last, min(block + ROW(m, 1), end - 1));
+          if (at < u.x || at >= u.y) x.x = 0.0f;
+          if (at + 1 < u.x || at + 1 >= u.y) x.y = 0.0f;
+          if (at < v.x || at >= v.y) x.z = 0.0f;
+          if (at + 1 < v.x || at + 1 >= v.y) x.w = 0.0f;
         }
         s[i] = x;
       }
@@ -323,8 +339,27 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   }
   float factors[2 * BLOCKS];
   UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) factors[i] = scale;
-  store_block(d_qkv + (block - row_begin) * step + (long)slot * head_dim, step, sums, factors, tiles,
+  store_block(d_qkv + (long)(block - row_begin) * step + (long)slot * head_dim, step, sums, factors, tiles,
               end - block, head_dim);
+}
+
+#elif PASS == 3
+
+// Of rows of queries, by heads: Σ d_o o, and the log-sum-exp in powers of two. A row of a head is WIDTH / 8
+// items'.
+KERNEL GROUP_SIZE(ITEM_COUNT, 1)
+    attention_row_sums(GLOBAL const T* o, GLOBAL const float* lse, GLOBAL const T* d_o, int rows, int heads,
+                       int head_dim, int row_at, int n_rows, GLOBAL float* delta, GLOBAL float* lse2) {
+  const long i = ((long)GROUP(0) * ITEM_COUNT + ITEM(0)) / (WIDTH / 8), n = (long)rows * heads;
+  const int d = ITEM(0) % (WIDTH / 8) * 8;
+  float sum = 0.0f;
+  if (i < n && d < head_dim)
+    sum = sum_wide(WHOLE(T, o + i * head_dim, d) * WHOLE(T, d_o + i * head_dim, d));
+  sum = neighbours_sum(sum, WIDTH / 8);
+  if (i >= n || d > 0) return;
+  const long to = i % heads * n_rows + row_at + i / heads;
+  delta[to] = sum;
+  lse2[to] = lse[i] * LOG2_E;
 }
 
 #else
@@ -339,12 +374,18 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   LOCAL ushort tiles[2 * STAGES * ROOM];  // queries and d_o
   LOCAL float part[ITEM_COUNT];
   LOCAL float of_queries[STAGES * TILE * 2];  // log-sum-exp, Σ d_o o
-  LOCAL int keys_of[STAGES * TILE * 2];       // the first key of a query, and their end
+  LOCAL int seen_keys[STAGES * TILE * 2];       // the first key of a query, and their end
   const int kv_head = GROUP(1), heads = GROUPS(1) * group, k_slot = kv_head * (group + 2) + group;
-  const long step = (long)GROUPS(1) * (group + 2) * head_dim, o_step = (long)heads * head_dim;
+  const int step = GROUPS(1) * (group + 2) * head_dim, o_step = heads * head_dim;
   GLOBAL const T* k_head = qkv + (long)k_slot * head_dim;
-  const int block = row_begin + GROUP(0) * ROWS, end = min(block + ROWS, row_begin + n_rows);
   const int queries_end = query_begin + n_queries;
+#if TURNS > 1
+  for (int i = 0; i < TURNS && row_begin + (GROUP(0) * TURNS + i) * ROWS < row_begin + n_rows; ++i) {
+  const int block = row_begin + (GROUP(0) * TURNS + i) * ROWS;
+#else
+  const int block = row_begin + GROUP(0) * ROWS;
+#endif
+  const int end = min(block + ROWS, row_begin + n_rows);
   const int mine = min(block + ITEM(0) % ROWS, end - 1), mine_first = first[mine];
   const bool seen = mine_first < sequence_end[mine];
   const int begin = max(query_begin, group_min_of(!seen    ? FAR
@@ -386,8 +427,8 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
         const bool given = r < queries_end;
         const long at = (long)head * n_queries + r - query_begin;
         const int to = (stage * TILE + ITEM(0)) * 2;
-        keys_of[to] = given ? first[r] : 0;
-        keys_of[to + 1] = given ? last[r] : 0;
+        seen_keys[to] = given ? first[r] : 0;
+        seen_keys[to + 1] = given ? last[r] : 0;
         of_queries[to] = given ? lse2[at] : 0.0f;
         of_queries[to + 1] = given ? delta[at] : 0.0f;
       }
@@ -401,12 +442,14 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
       const int query = begin + turn % tiles_each * TILE;
       LOCAL_ARG const ushort *q_tile = tiles + now * 2 * ROOM, *d_tile = q_tile + ROOM;
       const int key = block + ROW(0, 0) / 16 * 16;  // the warp's first
-      bool sees_all = true;
+      bool sees_all = true, sees_any = false;
       UNROLL for (int i = LANE; i < TILE; i += 32) {
-        LOCAL_ARG const int* of = keys_of + (now * TILE + i) * 2;
+        LOCAL_ARG const int* of = seen_keys + (now * TILE + i) * 2;
         sees_all = sees_all && of[0] <= key && of[1] >= key + 16 * BLOCKS;
+        sees_any = sees_any || (of[0] < key + 16 * BLOCKS && of[1] > key);
       }
       sees_all = all_of_warp(sees_all);
+      if (!any_of_warp(sees_any)) continue;
       AS_REGISTERS_ALLOW for (int piece = 0; piece < TILE / PART; ++piece) {
         float4 p[BLOCKS * PART / 8], d[BLOCKS * PART / 8];
         UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) p[i] = d[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
@@ -418,7 +461,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
           p[i] = F4(exp2_fast(to_log2 * p[i].x - of.x), exp2_fast(to_log2 * p[i].y - of.z),
                     exp2_fast(to_log2 * p[i].z - of.x), exp2_fast(to_log2 * p[i].w - of.z));
           if (!sees_all) {
-            const int *keys = keys_of + (now * TILE + col) * 2, n = block + ROW(m, 0);
+            const int *keys = seen_keys + (now * TILE + col) * 2, n = block + ROW(m, 0);
             if (n < keys[0] || n >= keys[1]) p[i].x = 0.0f;
             if (n < keys[2] || n >= keys[3]) p[i].y = 0.0f;
             if (n + 8 < keys[0] || n + 8 >= keys[1]) p[i].z = 0.0f;
@@ -432,7 +475,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
           float bits[4], probs[4] = {p[i].x, p[i].y, p[i].z, p[i].w};
           UNROLL for (int e = 0; e < 4; ++e) {
             const long q = (long)head * n_queries + min(query + col + e % 2, queries_end - 1) - query_begin;
-            const int bit = block + ROW(m, e / 2) - keys_of[(now * TILE + col + e % 2) * 2];
+            const int bit = block + ROW(m, e / 2) - seen_keys[(now * TILE + col + e % 2) * 2];
             bits[e] = probs[e] != 0.0f && keep[q * words + (bit >> 5)] >> (bit & 31) & 1 ? factor : 0.0f;
           }
           kept[i] = F4(bits[0], bits[1], bits[2], bits[3]);
@@ -459,7 +502,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
       }
     }
   }
-  GLOBAL T* out = d_qkv + (block - row_begin) * step + (long)k_slot * head_dim;
+  GLOBAL T* out = d_qkv + (long)(block - row_begin) * step + (long)k_slot * head_dim;
   float factors[2 * BLOCKS], ones[2 * BLOCKS];
   UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
     factors[i] = scale;
@@ -467,6 +510,10 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   }
   store_block(out, step, d_k, factors, tiles, end - block, head_dim);
   store_block(out + head_dim, step, d_v, ones, tiles, end - block, head_dim);
+#if TURNS > 1
+  BARRIER();
+  }
+#endif
 }
 
 #endif

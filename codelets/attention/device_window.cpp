@@ -10,7 +10,7 @@ namespace tessera {
 namespace {
 
 // Rows of a block in attention_units_gpu.cl.
-int64_t units_rows(int64_t head_dim, int pass, bool dropped) {
+int64_t units_block(int64_t head_dim, int pass, bool dropped) {
   return head_dim <= 64 && !(pass == 2 && dropped) ? 128 : 64;
 }
 
@@ -64,8 +64,14 @@ DeviceKernel DeviceWindow::units_kernel(std::string_view name, int pass) const {
 }
 
 Grid DeviceWindow::units_blocks(int64_t n_heads, int pass) const {
-  const int64_t rows = units_rows(layout.head_dim, pass, words > 0);
+  const int64_t rows = units_block(layout.head_dim, pass, words > 0);
   return {.groups = {(n_rows + rows - 1) / rows, n_heads, 1}, .items = {128, 1}};
+}
+
+Grid DeviceWindow::units_rows(int64_t n) const {
+  constexpr int items = 128;
+  const int64_t rows = items / (width_of(layout.head_dim) / 8);
+  return {.groups = {(n + rows - 1) / rows, 1, 1}, .items = {items, 1}};
 }
 
 DeviceKernel DeviceWindow::kernel(std::string_view name) const {
@@ -106,14 +112,13 @@ DeviceWindow::Spans DeviceWindow::spans() const {
   for (const TileView& tile : starts) n += tile.rows;
   const void* together = joined(starts);
   const Spans spans{queue.scratch<int32_t>(rows), queue.scratch<int32_t>(rows), queue.scratch<int32_t>(rows)};
-  for (void* of_rows : {spans.first, spans.last, spans.end})
-    queue.fill(of_rows, rows * int64_t{sizeof(int32_t)}, 0);
   void* fault =
       queue.fault(fmt::format("attention: row {{row}} is in the sequence that starts at row {{value}}, which "
                               "seq = {}{} does not allow",
                               op.options.seq, op.options.aligned ? ", aligned" : ""));
-  queue.launch(kernel("spans"), for_each(n), together, n, row_of(starts[0]), qkv[0].row0, op.options.seq,
-               int{op.options.aligned}, int{op.options.causal}, spans.first, spans.last, spans.end, fault);
+  queue.launch(kernel("spans"), for_each(rows), together, n, row_of(starts[0]), qkv[0].row0, op.options.seq,
+               int{op.options.aligned}, int{op.options.causal}, rows, spans.first, spans.last, spans.end,
+               fault);
   return spans;
 }
 

@@ -31,6 +31,7 @@ struct DeviceWindow {
   bool on_matrix_units() const;
   DeviceKernel units_kernel(std::string_view name, int pass) const;  // its PASS
   Grid units_blocks(int64_t n_heads, int pass) const;
+  Grid units_rows(int64_t n) const;  // of heads
 
   DeviceKernel kernel(std::string_view name) const;
   Grid blocks(int64_t n_heads) const;  // of the own rows

@@ -132,6 +132,19 @@ std::vector<Case> cases(DType t) {
        .tiling = groups,
        .sum_length = 83,
        .check_gradient = false},
+      {.name = "long rows",
+       .op = op,
+       .inputs = {{{{11, 712}, t}}, {vector(712)}, {vector(712)}},
+       .sum_length = 712},
+      {.name = "backward, long rows",
+       .op = backward,
+       .inputs = {{{{{"rows", 75}, 1200}, t}},
+                  {vector(1200)},
+                  {{{{"rows", 75}, 2}, DType::f32}, 0.5, 1.5},
+                  {{{{"rows", 75}, 1200}, t}}},
+       .tiling = "rows=70,5",
+       .sum_length = 1200,
+       .check_gradient = false},
   };
 }
 

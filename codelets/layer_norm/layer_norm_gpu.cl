@@ -70,7 +70,7 @@ FN void store_sums(const wide* sums, LOCAL_ARG float* room, GLOBAL float* to, in
 
 // With g = d_y · scale: d_x = rstd (g - mean(g) - x̂ mean(g x̂)) of ROWS rows for each group; and of these rows
 // to_scale = Σ d_y x̂ and, SHIFTED, to_shift = Σ d_y.
-KERNEL GROUP_SIZE(ITEM_COUNT, ROWS_AT_ONCE)
+KERNEL GROUP_SIZE_OF(ITEM_COUNT, ROWS_AT_ONCE, 512 / (ITEM_COUNT * ROWS_AT_ONCE))
     norm_backward(GLOBAL const T* x, GLOBAL const float* scale, GLOBAL const float* statistics,
                   GLOBAL const T* d_y, GLOBAL T* d_x, GLOBAL float* to_scale, GLOBAL float* to_shift,
                   int rows, int cols, int first_col, int d_x_cols) {
@@ -81,16 +81,12 @@ KERNEL GROUP_SIZE(ITEM_COUNT, ROWS_AT_ONCE)
   for (int turn = 0; turn < ROWS; turn += ROWS_AT_ONCE) {
     const long own = (long)GROUP(0) * ROWS + turn + ITEM(1), r = own < rows ? own : rows - 1;
     const float mean = MEAN(statistics, r), rstd = RSTD(statistics, r);
-    wide hat[HELD], d[HELD], g_sum = SPLAT(0.0f), dots = SPLAT(0.0f);
-    EACH_HELD(k, c) {
-      hat[k] = d[k] = SPLAT(0.0f);
-      if (c < cols) {
-        hat[k] = rstd * (WHOLE(T, x + r * cols, c) - mean);
-        d[k] = WHOLE(T, d_y + r * cols, c);
-        const wide g = d[k] * WHOLE(f32, scale, c);
-        g_sum += g;
-        dots += g * hat[k];
-      }
+    wide hat[HELD], g_sum = SPLAT(0.0f), dots = SPLAT(0.0f);
+    EACH_HELD(k, c) if (c < cols) {
+      hat[k] = rstd * (WHOLE(T, x + r * cols, c) - mean);
+      const wide g = WHOLE(T, d_y + r * cols, c) * WHOLE(f32, scale, c);
+      g_sum += g;
+      dots += g * hat[k];
     }
     float g_mean = 0.0f;
 #if CENTRED
@@ -98,9 +94,10 @@ KERNEL GROUP_SIZE(ITEM_COUNT, ROWS_AT_ONCE)
 #endif
     const float dot = group_sum(sum_wide(dots), part) / (float)cols;
     EACH_HELD(k, c) if (c < cols && own < rows) {
-      PUT_WHOLE(T, d_x + r * cols, c, rstd * (d[k] * WHOLE(f32, scale, c) - g_mean - dot * hat[k]));
-      scale_sums[k] += d[k] * hat[k];
-      shift_sums[k] += d[k];
+      const wide d = WHOLE(T, d_y + r * cols, c);  // from the cache: registers are for the sums
+      PUT_WHOLE(T, d_x + r * cols, c, rstd * (d * WHOLE(f32, scale, c) - g_mean - dot * hat[k]));
+      scale_sums[k] += d * hat[k];
+      shift_sums[k] += d;
     }
   }
   BARRIER();

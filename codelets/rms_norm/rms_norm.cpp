@@ -103,6 +103,11 @@ std::vector<Case> cases(DType t) {
        .tiling = groups,
        .sum_length = 83,
        .check_gradient = false},
+      {.name = "backward, long rows",
+       .op = backward,
+       .inputs = {{{{70, 712}, t}}, {vector(712)}, {vector(70), 0.5, 1.5}, {{{70, 712}, t}}},
+       .sum_length = 712,
+       .check_gradient = false},
   };
 }
 

@@ -40,7 +40,8 @@ void sum_rows_gpu(const TileArgs& args, DeviceQueue& queue) {
   const TileView &x = args[0], &sum = args[1];
   const bool overwrite = args.params[0];
   const int64_t chunks = (x.rows + group_rows - 1) / group_rows;
-  if (chunks < (queue.traits().is_cpu ? 2 : 5)) return launch_sums(queue, x.dtype, x.data, sum.data, x.rows, x.cols, x.rows, overwrite);
+  if (chunks < (queue.traits().is_cpu ? 2 : 5))
+    return launch_sums(queue, x.dtype, x.data, sum.data, x.rows, x.cols, x.rows, overwrite);
   void* parts = queue.scratch<float>(chunks * x.cols);
   launch_sums(queue, x.dtype, x.data, parts, x.rows, x.cols, group_rows, true);
   launch_sums(queue, DType::f32, parts, sum.data, chunks, x.cols, chunks, overwrite);

@@ -73,6 +73,13 @@ FN void multiply(float4* sums, const uint4* a, int blocks, int depth, const usho
 }
 
 FN bool all_of_warp(bool x) { return __all_sync(0xffffffffu, x); }
+FN bool any_of_warp(bool x) { return __any_sync(0xffffffffu, x); }
+FN int max_of_warp(int x) { return __reduce_max_sync(0xffffffffu, x); }
+// Over neighbours in a warp, a power of two of them.
+FN float neighbours_sum(float x, int n) {
+  UNROLL for (int step = n / 2; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffffu, x, step);
+  return x;
+}
 FN void quad_max(float* x, int n) {
   UNROLL for (int i = 0; i < n; ++i) {
     x[i] = fmaxf(x[i], __shfl_xor_sync(0xffffffffu, x[i], 1));

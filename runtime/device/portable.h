@@ -20,6 +20,7 @@
 #define ITEMS(d) ((int)get_local_size(d))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
 #define GROUP_SIZE(x, y) __attribute__((reqd_work_group_size(x, y, 1)))
+#define GROUP_SIZE_OF(x, y, together) GROUP_SIZE(x, y)
 #define F4(a, b, c, d) ((float4)(a, b, c, d))
 #define BITS_TO_FLOAT(x) as_float(x)
 #define FLOAT_TO_BITS(x) as_uint(x)
@@ -58,6 +59,7 @@ typedef unsigned long long ulong;
 #define ITEMS(d) ((int)((d) == 0 ? blockDim.x : blockDim.y))
 #define BARRIER() __syncthreads()
 #define GROUP_SIZE(x, y) __launch_bounds__((x) * (y), 1)  // one group on a multiprocessor may do: no spilling
+#define GROUP_SIZE_OF(x, y, together) __launch_bounds__((x) * (y), together)  // so many on each
 #define F4(a, b, c, d) make_float4(a, b, c, d)
 #define BITS_TO_FLOAT(x) __uint_as_float(x)
 #define FLOAT_TO_BITS(x) __float_as_uint(x)

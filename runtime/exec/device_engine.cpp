@@ -35,9 +35,7 @@ class DeviceEngine final : public Engine {
   int workers() const override { return 2; }
   DeviceQueue* queue(int worker) override { return worker == device_worker ? queue_.get() : nullptr; }
 
-  BufferId add_buffer(void* memory, size_t bytes) override {
-    return copies_.add(memory, bytes);
-  }
+  BufferId add_buffer(void* memory, size_t bytes) override { return copies_.add(memory, bytes); }
   void remove_buffer(BufferId buffer) override { copies_.remove(buffer); }
   void acquire(BufferId buffer, Mode mode) override {
     std::lock_guard lock(using_device_);

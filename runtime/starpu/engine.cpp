@@ -6,7 +6,6 @@
 // Handles are acquired and released for every task. Where all workers compute in the main memory, nothing has
 // to move, and tasks carry pointers instead; where one GPU does nearly all the work, DeviceCopies looks after
 // what the tasks access.
-#include "runtime/exec/device_copies.hpp"
 #include "runtime/exec/engine.hpp"
 
 #include <spdlog/spdlog.h>
@@ -24,6 +23,7 @@
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
 #include "runtime/core/text.hpp"
+#include "runtime/exec/device_copies.hpp"
 #include "runtime/starpu/devices.hpp"
 #include "runtime/starpu/policy.hpp"
 
@@ -272,7 +272,8 @@ class StarpuEngine final : public Engine {
       if (alone(options)) buffers_.copies = std::make_unique<DeviceCopies>(first_queue());
       if (policy_ && (lender_ || buffers_.copies)) policy_->share_memory();
       moves_ = !lender_ && !buffers_.copies && (!options.opencl.empty() || !options.cuda.empty());
-      pin_ = moves_ && !options.cuda.empty() && options.host_memory == 0;  // pinned pages cannot be given back
+      pin_ =
+          moves_ && !options.cuda.empty() && options.host_memory == 0;  // pinned pages cannot be given back
       if (moves_) largest_device_task_ = largest_device_task();
     } catch (...) {
       starpu_shutdown();

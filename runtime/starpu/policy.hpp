@@ -22,8 +22,8 @@ struct Call final : DispatchTask {
   int n_buffers = 0;
   void* const* host =
       nullptr;  // the buffers, where all workers compute in the main memory; null: StarPU says
-  void* const* lent = nullptr;              // the same as the device knows them that is among these workers
-  DeviceCopies* copies = nullptr;           // who knows the buffers, where there is one device with memory
+  void* const* lent = nullptr;     // the same as the device knows them that is among these workers
+  DeviceCopies* copies = nullptr;  // who knows the buffers, where there is one device with memory
   std::span<const EngineAccess> buffers = {};
   int worker = -1;                          // where it runs
   int kind = any_kind;                      // of the workers that may run it
