@@ -2,13 +2,14 @@
 // tiles of FlashAttention-2 (Dao, 2023); its backward pass in two kernels, which need no sum over groups.
 // SPDX-License-Identifier: Apache-2.0
 //
-// PASS: 0 forward, 3, 1 and 2 backward; DROPPED: 2 is with dropout. WIDTH: head_dim filled up with zeros to 64 or 128. A group of four warps
-// has a block of ROWS rows and goes through the rows that these see, TILE at a time. Rows are counted from
-// the first row of the window; qkv is the whole window, d_o its rows from query_begin on.
+// PASS: 0 forward, 3, 1 and 2 backward; DROPPED: 2 is with dropout. WIDTH: head_dim filled up with zeros to
+// 64 or 128. A group of four warps has a block of ROWS rows and goes through the rows that these see, TILE at
+// a time. Rows are counted from the first row of the window; qkv is the whole window, d_o its rows from
+// query_begin on.
 #define ITEM_COUNT 128
 #define TILE 64
 #define PART (CROWDED ? 16 : 32)  // columns of a tile for which scores are held at a time, backward
-#define STEP (WIDTH + 8)             // of a row in local memory: eight of them lie in different banks
+#define STEP (WIDTH + 8)          // of a row in local memory: eight of them lie in different banks
 #define DEPTH (WIDTH / 16)
 #define STAGES (WIDTH == 64 ? 2 : 1)
 #define ROOM (TILE * STEP)
@@ -23,7 +24,7 @@
 #define LOG2_E 1.44269504f
 // Where sums and fragments take most registers, loops are not unrolled but those over them.
 #define CROWDED (BLOCKS > 1 || PASS == 2 && WIDTH > 64)
-#if CROWDED
+#if CROWDED && PASS > 0
 #define AS_REGISTERS_ALLOW _Pragma("unroll 1")
 #else
 #define AS_REGISTERS_ALLOW UNROLL
@@ -353,8 +354,7 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   const long i = ((long)GROUP(0) * ITEM_COUNT + ITEM(0)) / (WIDTH / 8), n = (long)rows * heads;
   const int d = ITEM(0) % (WIDTH / 8) * 8;
   float sum = 0.0f;
-  if (i < n && d < head_dim)
-    sum = sum_wide(WHOLE(T, o + i * head_dim, d) * WHOLE(T, d_o + i * head_dim, d));
+  if (i < n && d < head_dim) sum = sum_wide(WHOLE(T, o + i * head_dim, d) * WHOLE(T, d_o + i * head_dim, d));
   sum = neighbours_sum(sum, WIDTH / 8);
   if (i >= n || d > 0) return;
   const long to = i % heads * n_rows + row_at + i / heads;
@@ -374,144 +374,144 @@ KERNEL GROUP_SIZE(ITEM_COUNT, 1)
   LOCAL ushort tiles[2 * STAGES * ROOM];  // queries and d_o
   LOCAL float part[ITEM_COUNT];
   LOCAL float of_queries[STAGES * TILE * 2];  // log-sum-exp, Σ d_o o
-  LOCAL int seen_keys[STAGES * TILE * 2];       // the first key of a query, and their end
+  LOCAL int seen_keys[STAGES * TILE * 2];     // the first key of a query, and their end
   const int kv_head = GROUP(1), heads = GROUPS(1) * group, k_slot = kv_head * (group + 2) + group;
   const int step = GROUPS(1) * (group + 2) * head_dim, o_step = heads * head_dim;
   GLOBAL const T* k_head = qkv + (long)k_slot * head_dim;
   const int queries_end = query_begin + n_queries;
 #if TURNS > 1
   for (int i = 0; i < TURNS && row_begin + (GROUP(0) * TURNS + i) * ROWS < row_begin + n_rows; ++i) {
-  const int block = row_begin + (GROUP(0) * TURNS + i) * ROWS;
+    const int block = row_begin + (GROUP(0) * TURNS + i) * ROWS;
 #else
   const int block = row_begin + GROUP(0) * ROWS;
 #endif
-  const int end = min(block + ROWS, row_begin + n_rows);
-  const int mine = min(block + ITEM(0) % ROWS, end - 1), mine_first = first[mine];
-  const bool seen = mine_first < sequence_end[mine];
-  const int begin = max(query_begin, group_min_of(!seen    ? FAR
-                                                  : causal ? mine
-                                                           : mine_first,
-                                                  part)),
-            stop = min(queries_end, group_max_of(seen ? sequence_end[mine] : 0, part));
+    const int end = min(block + ROWS, row_begin + n_rows);
+    const int mine = min(block + ITEM(0) % ROWS, end - 1), mine_first = first[mine];
+    const bool seen = mine_first < sequence_end[mine];
+    const int begin = max(query_begin, group_min_of(!seen    ? FAR
+                                                    : causal ? mine
+                                                             : mine_first,
+                                                    part)),
+              stop = min(queries_end, group_max_of(seen ? sequence_end[mine] : 0, part));
 
-  uint4 k[BLOCKS * DEPTH], v[BLOCKS * DEPTH];
-  UNROLL for (int which = 0; which < 2; ++which) {
-    UNROLL for (int m = 0; m < BLOCKS; ++m)
-        copy_tile(tiles + m * ROOM, k_head + which * head_dim, step, block + m * TILE, 0, end, head_dim);
-    all_copied();
-    BARRIER();
-    take_fragments(which == 0 ? k : v, tiles);
-    BARRIER();
-  }
-
-  float4 d_k[BLOCKS * WIDTH / 8], d_v[BLOCKS * WIDTH / 8];
-  UNROLL for (int i = 0; i < BLOCKS * WIDTH / 8; ++i) d_k[i] = d_v[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
-  const float to_log2 = scale * LOG2_E;
-  const int tiles_each = begin < stop ? (stop - begin + TILE - 1) / TILE : 0, n_tiles = tiles_each * group;
-  for (int turn = 1 - STAGES; turn < n_tiles; ++turn) {
-    // The tile after this one is on its way meanwhile, where there is room for two.
-    const int coming = turn + STAGES - 1, stage = coming % STAGES;
-    if (STAGES == 1 || turn >= 0) {
-      if (STAGES > 1) all_copied();
-      BARRIER();
-    }
-    if (coming < n_tiles) {
-      const int head = kv_head * group + coming / tiles_each, query = begin + coming % tiles_each * TILE;
-      LOCAL_ARG ushort* q_tile = tiles + stage * 2 * ROOM;
-      copy_tile(q_tile, k_head - (long)(group - coming / tiles_each) * head_dim, step, query, 0, window_rows,
-                head_dim);
-      copy_tile(q_tile + ROOM, d_o + (long)head * head_dim, o_step, query, query_begin, queries_end,
-                head_dim);
-      if (ITEM(0) < TILE) {
-        const int r = query + ITEM(0);
-        const bool given = r < queries_end;
-        const long at = (long)head * n_queries + r - query_begin;
-        const int to = (stage * TILE + ITEM(0)) * 2;
-        seen_keys[to] = given ? first[r] : 0;
-        seen_keys[to + 1] = given ? last[r] : 0;
-        of_queries[to] = given ? lse2[at] : 0.0f;
-        of_queries[to + 1] = given ? delta[at] : 0.0f;
-      }
-    }
-    if (STAGES == 1) {
+    uint4 k[BLOCKS * DEPTH], v[BLOCKS * DEPTH];
+    UNROLL for (int which = 0; which < 2; ++which) {
+      UNROLL for (int m = 0; m < BLOCKS; ++m)
+          copy_tile(tiles + m * ROOM, k_head + which * head_dim, step, block + m * TILE, 0, end, head_dim);
       all_copied();
       BARRIER();
+      take_fragments(which == 0 ? k : v, tiles);
+      BARRIER();
     }
-    if (turn >= 0) {
-      const int now = turn % STAGES, head = kv_head * group + turn / tiles_each;
-      const int query = begin + turn % tiles_each * TILE;
-      LOCAL_ARG const ushort *q_tile = tiles + now * 2 * ROOM, *d_tile = q_tile + ROOM;
-      const int key = block + ROW(0, 0) / 16 * 16;  // the warp's first
-      bool sees_all = true, sees_any = false;
-      UNROLL for (int i = LANE; i < TILE; i += 32) {
-        LOCAL_ARG const int* of = seen_keys + (now * TILE + i) * 2;
-        sees_all = sees_all && of[0] <= key && of[1] >= key + 16 * BLOCKS;
-        sees_any = sees_any || (of[0] < key + 16 * BLOCKS && of[1] > key);
+
+    float4 d_k[BLOCKS * WIDTH / 8], d_v[BLOCKS * WIDTH / 8];
+    UNROLL for (int i = 0; i < BLOCKS * WIDTH / 8; ++i) d_k[i] = d_v[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+    const float to_log2 = scale * LOG2_E;
+    const int tiles_each = begin < stop ? (stop - begin + TILE - 1) / TILE : 0, n_tiles = tiles_each * group;
+    for (int turn = 1 - STAGES; turn < n_tiles; ++turn) {
+      // The tile after this one is on its way meanwhile, where there is room for two.
+      const int coming = turn + STAGES - 1, stage = coming % STAGES;
+      if (STAGES == 1 || turn >= 0) {
+        if (STAGES > 1) all_copied();
+        BARRIER();
       }
-      sees_all = all_of_warp(sees_all);
-      if (!any_of_warp(sees_any)) continue;
-      AS_REGISTERS_ALLOW for (int piece = 0; piece < TILE / PART; ++piece) {
-        float4 p[BLOCKS * PART / 8], d[BLOCKS * PART / 8];
-        UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) p[i] = d[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
-        MULTIPLY_BY_ROWS(p, k, BLOCKS, DEPTH, q_tile + piece * PART * STEP, STEP, PART);
-        // Keys ROW(m, 0) and, in z and w, ROW(m, 1); the query `col` and, in y and w, the one after it.
-        UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
-          const int m = i / (PART / 8), col = piece * PART + i % (PART / 8) * 8 + COLUMN;
-          const float4 of = load4_local(of_queries + (now * TILE + col) * 2);
-          p[i] = F4(exp2_fast(to_log2 * p[i].x - of.x), exp2_fast(to_log2 * p[i].y - of.z),
-                    exp2_fast(to_log2 * p[i].z - of.x), exp2_fast(to_log2 * p[i].w - of.z));
-          if (!sees_all) {
-            const int *keys = seen_keys + (now * TILE + col) * 2, n = block + ROW(m, 0);
-            if (n < keys[0] || n >= keys[1]) p[i].x = 0.0f;
-            if (n < keys[2] || n >= keys[3]) p[i].y = 0.0f;
-            if (n + 8 < keys[0] || n + 8 >= keys[1]) p[i].z = 0.0f;
-            if (n + 8 < keys[2] || n + 8 >= keys[3]) p[i].w = 0.0f;
-          }
+      if (coming < n_tiles) {
+        const int head = kv_head * group + coming / tiles_each, query = begin + coming % tiles_each * TILE;
+        LOCAL_ARG ushort* q_tile = tiles + stage * 2 * ROOM;
+        copy_tile(q_tile, k_head - (long)(group - coming / tiles_each) * head_dim, step, query, 0,
+                  window_rows, head_dim);
+        copy_tile(q_tile + ROOM, d_o + (long)head * head_dim, o_step, query, query_begin, queries_end,
+                  head_dim);
+        if (ITEM(0) < TILE) {
+          const int r = query + ITEM(0);
+          const bool given = r < queries_end;
+          const long at = (long)head * n_queries + r - query_begin;
+          const int to = (stage * TILE + ITEM(0)) * 2;
+          seen_keys[to] = given ? first[r] : 0;
+          seen_keys[to + 1] = given ? last[r] : 0;
+          of_queries[to] = given ? lse2[at] : 0.0f;
+          of_queries[to + 1] = given ? delta[at] : 0.0f;
         }
+      }
+      if (STAGES == 1) {
+        all_copied();
+        BARRIER();
+      }
+      if (turn >= 0) {
+        const int now = turn % STAGES, head = kv_head * group + turn / tiles_each;
+        const int query = begin + turn % tiles_each * TILE;
+        LOCAL_ARG const ushort *q_tile = tiles + now * 2 * ROOM, *d_tile = q_tile + ROOM;
+        const int key = block + ROW(0, 0) / 16 * 16;  // the warp's first
+        bool sees_all = true, sees_any = false;
+        UNROLL for (int i = LANE; i < TILE; i += 32) {
+          LOCAL_ARG const int* of = seen_keys + (now * TILE + i) * 2;
+          sees_all = sees_all && of[0] <= key && of[1] >= key + 16 * BLOCKS;
+          sees_any = sees_any || (of[0] < key + 16 * BLOCKS && of[1] > key);
+        }
+        sees_all = all_of_warp(sees_all);
+        if (!any_of_warp(sees_any)) continue;
+        AS_REGISTERS_ALLOW for (int piece = 0; piece < TILE / PART; ++piece) {
+          float4 p[BLOCKS * PART / 8], d[BLOCKS * PART / 8];
+          UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) p[i] = d[i] = F4(0.0f, 0.0f, 0.0f, 0.0f);
+          MULTIPLY_BY_ROWS(p, k, BLOCKS, DEPTH, q_tile + piece * PART * STEP, STEP, PART);
+          // Keys ROW(m, 0) and, in z and w, ROW(m, 1); the query `col` and, in y and w, the one after it.
+          UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
+            const int m = i / (PART / 8), col = piece * PART + i % (PART / 8) * 8 + COLUMN;
+            const float4 of = load4_local(of_queries + (now * TILE + col) * 2);
+            p[i] = F4(exp2_fast(to_log2 * p[i].x - of.x), exp2_fast(to_log2 * p[i].y - of.z),
+                      exp2_fast(to_log2 * p[i].z - of.x), exp2_fast(to_log2 * p[i].w - of.z));
+            if (!sees_all) {
+              const int *keys = seen_keys + (now * TILE + col) * 2, n = block + ROW(m, 0);
+              if (n < keys[0] || n >= keys[1]) p[i].x = 0.0f;
+              if (n < keys[2] || n >= keys[3]) p[i].y = 0.0f;
+              if (n + 8 < keys[0] || n + 8 >= keys[1]) p[i].z = 0.0f;
+              if (n + 8 < keys[2] || n + 8 >= keys[3]) p[i].w = 0.0f;
+            }
+          }
 #if DROPPED
-        float4 kept[BLOCKS * PART / 8], passed[BLOCKS * PART / 8];
-        UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
-          const int m = i / (PART / 8), col = piece * PART + i % (PART / 8) * 8 + COLUMN;
-          float bits[4], probs[4] = {p[i].x, p[i].y, p[i].z, p[i].w};
-          UNROLL for (int e = 0; e < 4; ++e) {
-            const long q = (long)head * n_queries + min(query + col + e % 2, queries_end - 1) - query_begin;
-            const int bit = block + ROW(m, e / 2) - seen_keys[(now * TILE + col + e % 2) * 2];
-            bits[e] = probs[e] != 0.0f && keep[q * words + (bit >> 5)] >> (bit & 31) & 1 ? factor : 0.0f;
+          float4 kept[BLOCKS * PART / 8], passed[BLOCKS * PART / 8];
+          UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
+            const int m = i / (PART / 8), col = piece * PART + i % (PART / 8) * 8 + COLUMN;
+            float bits[4], probs[4] = {p[i].x, p[i].y, p[i].z, p[i].w};
+            UNROLL for (int e = 0; e < 4; ++e) {
+              const long q = (long)head * n_queries + min(query + col + e % 2, queries_end - 1) - query_begin;
+              const int bit = block + ROW(m, e / 2) - seen_keys[(now * TILE + col + e % 2) * 2];
+              bits[e] = probs[e] != 0.0f && keep[q * words + (bit >> 5)] >> (bit & 31) & 1 ? factor : 0.0f;
+            }
+            kept[i] = F4(bits[0], bits[1], bits[2], bits[3]);
+            passed[i] = F4(p[i].x * bits[0], p[i].y * bits[1], p[i].z * bits[2], p[i].w * bits[3]);
           }
-          kept[i] = F4(bits[0], bits[1], bits[2], bits[3]);
-          passed[i] = F4(p[i].x * bits[0], p[i].y * bits[1], p[i].z * bits[2], p[i].w * bits[3]);
-        }
 #else
         const float4* passed = p;
 #endif
-        uint4 a[BLOCKS * PART / 16];
-        UNROLL for (int i = 0; i < BLOCKS * PART / 16; ++i) a[i] = sums_as_fragment(passed + 2 * i);
-        MULTIPLY(d_v, a, BLOCKS, PART / 16, d_tile + piece * PART * STEP, STEP, WIDTH);
-        MULTIPLY_BY_ROWS(d, v, BLOCKS, DEPTH, d_tile + piece * PART * STEP, STEP, PART);
-        UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
-          const int col = piece * PART + i % (PART / 8) * 8 + COLUMN;
-          const float4 of = load4_local(of_queries + (now * TILE + col) * 2);
+          uint4 a[BLOCKS * PART / 16];
+          UNROLL for (int i = 0; i < BLOCKS * PART / 16; ++i) a[i] = sums_as_fragment(passed + 2 * i);
+          MULTIPLY(d_v, a, BLOCKS, PART / 16, d_tile + piece * PART * STEP, STEP, WIDTH);
+          MULTIPLY_BY_ROWS(d, v, BLOCKS, DEPTH, d_tile + piece * PART * STEP, STEP, PART);
+          UNROLL for (int i = 0; i < BLOCKS * PART / 8; ++i) {
+            const int col = piece * PART + i % (PART / 8) * 8 + COLUMN;
+            const float4 of = load4_local(of_queries + (now * TILE + col) * 2);
 #if DROPPED
-          d[i] = d[i] * kept[i];
+            d[i] = d[i] * kept[i];
 #endif
-          d[i] = F4(p[i].x * (d[i].x - of.y), p[i].y * (d[i].y - of.w), p[i].z * (d[i].z - of.y),
-                    p[i].w * (d[i].w - of.w));
+            d[i] = F4(p[i].x * (d[i].x - of.y), p[i].y * (d[i].y - of.w), p[i].z * (d[i].z - of.y),
+                      p[i].w * (d[i].w - of.w));
+          }
+          UNROLL for (int i = 0; i < BLOCKS * PART / 16; ++i) a[i] = sums_as_fragment(d + 2 * i);
+          MULTIPLY(d_k, a, BLOCKS, PART / 16, q_tile + piece * PART * STEP, STEP, WIDTH);
         }
-        UNROLL for (int i = 0; i < BLOCKS * PART / 16; ++i) a[i] = sums_as_fragment(d + 2 * i);
-        MULTIPLY(d_k, a, BLOCKS, PART / 16, q_tile + piece * PART * STEP, STEP, WIDTH);
       }
     }
-  }
-  GLOBAL T* out = d_qkv + (long)(block - row_begin) * step + (long)k_slot * head_dim;
-  float factors[2 * BLOCKS], ones[2 * BLOCKS];
-  UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
-    factors[i] = scale;
-    ones[i] = 1.0f;
-  }
-  store_block(out, step, d_k, factors, tiles, end - block, head_dim);
-  store_block(out + head_dim, step, d_v, ones, tiles, end - block, head_dim);
+    GLOBAL T* out = d_qkv + (long)(block - row_begin) * step + (long)k_slot * head_dim;
+    float factors[2 * BLOCKS], ones[2 * BLOCKS];
+    UNROLL for (int i = 0; i < 2 * BLOCKS; ++i) {
+      factors[i] = scale;
+      ones[i] = 1.0f;
+    }
+    store_block(out, step, d_k, factors, tiles, end - block, head_dim);
+    store_block(out + head_dim, step, d_v, ones, tiles, end - block, head_dim);
 #if TURNS > 1
-  BARRIER();
+    BARRIER();
   }
 #endif
 }
