@@ -175,15 +175,13 @@ class CudaQueue final : public DeviceQueue {
     if (own_stream)
       check(cuda_, cuda_.cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking),
             "cudaStreamCreateWithFlags");
-    check(cuda_, cuda_.cudaStreamCreateWithFlags(&downloads_, cudaStreamNonBlocking),
-          "cudaStreamCreateWithFlags");
   }
   ~CudaQueue() override {
     cuda_.cudaSetDevice(index_);
     cuda_.cudaStreamSynchronize(stream_);
     gemm_.reset();
     if (own_stream_) cuda_.cudaStreamDestroy(stream_);
-    cuda_.cudaStreamDestroy(downloads_);
+    if (downloads_) cuda_.cudaStreamDestroy(downloads_);
   }
 
   DeviceApi api() const override { return DeviceApi::cuda; }
@@ -272,6 +270,9 @@ class CudaQueue final : public DeviceQueue {
   }
   void download(void* host, void* memory, size_t bytes) override {
     use();
+    if (!downloads_)
+      check(cuda_, cuda_.cudaStreamCreateWithFlags(&downloads_, cudaStreamNonBlocking),
+            "cudaStreamCreateWithFlags");
     check(cuda_, cuda_.cudaMemcpyAsync(host, memory, bytes, cudaMemcpyDeviceToHost, downloads_),
           "cudaMemcpyAsync");
     check(cuda_, cuda_.cudaStreamSynchronize(downloads_), "cudaStreamSynchronize");

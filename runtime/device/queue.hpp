@@ -155,7 +155,8 @@ class DeviceQueue {
   virtual void finish() = 0;  // waits for all that was launched
 
   // The same without more waiting than the device needs: for launches from now on, of host memory that stays
-  // as it is until they are done; and of what nothing that was launched still writes, by any thread.
+  // as it is until they are done; and of what nothing that was launched still writes, by one thread at a
+  // time.
   virtual void upload(void* memory, const void* host, size_t bytes) { write(memory, host, bytes); }
   virtual void download(void* host, void* memory, size_t bytes) { read(host, memory, bytes); }
 

@@ -1,4 +1,4 @@
-// Random numbers: the third part of every device source's head.
+// Random numbers: the fourth part of every device source's head.
 // SPDX-License-Identifier: Apache-2.0
 
 // Philox4x32-10 (Salmon et al., 2011): the words of a block, as codelets/uniform.hpp numbers them.

@@ -8,8 +8,8 @@
 
 namespace tessera {
 
-extern const std::string_view
-    device_head;  // runtime/device/portable.h, vectors.h, random.h and matrix_units.h
+// portable.h, vectors.h, eights.h, random.h and matrix_units.h of this folder.
+extern const std::string_view device_head;
 
 std::string device_source(std::string_view op) {
   const auto& all = device_sources();

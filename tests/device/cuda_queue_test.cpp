@@ -158,6 +158,7 @@ TEST_F(CudaQueueTest, WorksOnAStreamOfSomebodyElseAndLeavesItAlone) {
     EXPECT_EQ(y.here()[0], 9);
   }
   EXPECT_EQ(fake->live(), "1 streams");
+  EXPECT_EQ(fake->count("cudaStreamDestroy"), 0);
   fake->runtime().cudaStreamDestroy(stream);
 }
 

@@ -60,6 +60,7 @@ const std::vector<OpEntry>& op_table() {
   get_property(stems GLOBAL PROPERTY tessera_device_sources)
   tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/portable.h portable)
   tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/vectors.h vectors)
+  tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/eights.h eights)
   tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/random.h random)
   tessera_embed(${PROJECT_SOURCE_DIR}/runtime/device/matrix_units.h matrix_units)
   set(rows "")
@@ -76,6 +77,7 @@ extern const std::string_view device_head;
 const std::string_view device_head =
 #include \"portable.inc\"
 #include \"vectors.inc\"
+#include \"eights.inc\"
 #include \"random.inc\"
 #include \"matrix_units.inc\"
     ;
