@@ -110,6 +110,8 @@ struct EngineOptions {
   std::string explain = {};  // a file in which a policy of ours says why it chose each task's worker
   int64_t host_memory = 0, device_memory = 0;  // bytes: of the process, and on each device; 0: no limit
   std::string swap = {};                       // a folder for what host_memory leaves no room for
+  bool copies =
+      false;  // for tests: one OpenCL device is treated as one GPU beside one core is (DeviceCopies)
   double patience = 30;  // seconds that all workers may idle while a policy of ours holds ready tasks
 };
 

@@ -109,12 +109,12 @@ DeviceMemoryLimit::~DeviceMemoryLimit() {
   for (const auto& [name, value] : before_) value ? setenv(name, value->c_str(), 1) : unsetenv(name);
 }
 
-int64_t largest_device_task() {
+int64_t largest_device_task(int at_once) {
   int64_t least = std::numeric_limits<int64_t>::max();
   for (unsigned w = 0; w < starpu_worker_get_count(); ++w)
     if (starpu_worker_get_type(static_cast<int>(w)) != STARPU_CPU_WORKER)
       if (const starpu_ssize_t total = starpu_memory_get_total(starpu_worker_get_memory_node(w)); total > 0)
-        least = std::min<int64_t>(least, total / 4);
+        least = std::min<int64_t>(least, total / at_once);
   return least;
 }
 

@@ -30,9 +30,10 @@ class DeviceMemoryLimit {
   std::vector<std::pair<const char*, std::optional<std::string>>> before_;
 };
 
-// The most that a task may access to run on every device: StarPU waits for ever for room that is not there,
-// and a device has the next task's tiles beside those of the task that runs.
-int64_t largest_device_task();
+// The most that a task may access to run on every device, where so many of that size must have room: StarPU
+// waits for ever for room that is not there, and a device has the next task's tiles beside those of the task
+// that runs.
+int64_t largest_device_task(int at_once);
 
 // Per worker, null for CPU workers; made on the workers themselves once StarPU runs.
 std::vector<std::unique_ptr<DeviceQueue>> make_queues();

@@ -17,221 +17,16 @@
 #include <cstdlib>
 #include <limits>
 #include <span>
-#include <thread>
 #include <utility>
 
 #include "runtime/core/error.hpp"
 #include "runtime/core/machine.hpp"
 #include "runtime/core/text.hpp"
-#include "runtime/exec/device_copies.hpp"
 #include "runtime/starpu/devices.hpp"
-#include "runtime/starpu/policy.hpp"
+#include "runtime/starpu/tasks.hpp"
 
 namespace tessera {
 namespace {
-
-enum starpu_data_access_mode starpu_mode(Mode mode) {
-  return mode == Mode::read ? STARPU_R : mode == Mode::write ? STARPU_W : STARPU_RW;
-}
-
-// Memory of the worker that runs the task: host pointers, CUDA pointers or OpenCL memory objects.
-template <class PointerOf>
-void run(void** buffers, void* argument, void* const* Call::* carries, PointerOf pointer_of) {
-  auto* call = static_cast<Call*>(argument);
-  call->worker = starpu_worker_get_id();
-  if (call->copies) {
-    const bool on_device = starpu_worker_get_type(call->worker) != STARPU_CPU_WORKER;
-    const std::vector<void*> pointers = call->copies->place(call->buffers, on_device, *call->runner);
-    return call->runner->run(call->index, call->worker, pointers.data());
-  }
-  if (void* const* carried = call->*carries) return call->runner->run(call->index, call->worker, carried);
-  void* few[STARPU_NMAXBUFS];
-  std::vector<void*> many;
-  void** pointers = few;
-  if (call->n_buffers > STARPU_NMAXBUFS) {
-    many.resize(static_cast<size_t>(call->n_buffers));
-    pointers = many.data();
-  }
-  for (int k = 0; k < call->n_buffers; ++k) pointers[k] = pointer_of(buffers[k]);
-  call->runner->run(call->index, call->worker, pointers);
-}
-
-// NOLINTBEGIN(performance-no-int-to-ptr)
-void run_where_it_is(void** buffers, void* argument) {
-  run(buffers, argument, &Call::host,
-      [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_PTR(b)); });
-}
-void run_on_opencl(void** buffers, void* argument) {
-  run(buffers, argument, &Call::lent,
-      [](void* b) { return reinterpret_cast<void*>(STARPU_VARIABLE_GET_DEV_HANDLE(b)); });
-}
-// NOLINTEND(performance-no-int-to-ptr)
-
-int can_execute(unsigned worker, starpu_task* task, unsigned) {
-  const auto& call = *static_cast<const Call*>(task->cl_arg);
-  return call.kind == any_kind || (*call.kinds)[worker] == call.kind;
-}
-
-void finished(void* argument) {
-  const auto* call = static_cast<const Call*>(argument);
-  call->runner->finished(call->index, call->worker);
-}
-
-double expected_cost(struct starpu_task* task, unsigned worker, unsigned) {
-  return 1e6 *
-         expected_seconds(*static_cast<const Call*>(task->cl_arg), static_cast<int>(worker)).seconds;  // µs
-}
-
-// What all tasks have. StarPU keeps a pointer to the model until it shuts down, so it lives with the engine.
-struct Codelet {
-  starpu_perfmodel model{};
-  starpu_codelet codelet{};
-
-  Codelet() {
-    model.type = STARPU_PER_WORKER;
-    model.worker_cost_function = expected_cost;
-    model.symbol = "tessera";
-    starpu_codelet_init(&codelet);
-    codelet.cpu_funcs[0] = run_where_it_is;
-    codelet.cuda_funcs[0] = run_where_it_is;
-    codelet.cuda_flags[0] = STARPU_CUDA_ASYNC;
-    codelet.opencl_funcs[0] = run_on_opencl;
-    codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
-    codelet.name = "tessera";
-    codelet.model = &model;
-  }
-  Codelet(const Codelet&) = delete;
-  Codelet& operator=(const Codelet&) = delete;
-};
-
-// Buffers by their ids.
-struct Buffers {
-  std::vector<std::span<std::byte>> memory;
-  std::vector<starpu_data_handle_t> handles;  // empty where StarPU moves nothing
-  std::vector<void*> lent;                    // the memory as the device knows it that computes in it
-  std::unique_ptr<DeviceCopies> copies;       // where there is one GPU
-};
-
-class StarpuTasks final : public TaskSet {
- public:
-  StarpuTasks(const Codelet& codelet, const Timing& timing, const Buffers& buffers, const WorkerKinds& kinds,
-              std::vector<EngineTask> tasks, TaskRunner& runner)
-      : described_(std::move(tasks)), codelet_(codelet.codelet) {
-    host_.resize(described_.size());
-    lent_.resize(described_.size());
-    tasks_.resize(described_.size());
-    calls_.resize(described_.size());
-    handles_.resize(described_.size());
-    modes_.resize(described_.size());
-    submitted_.resize(described_.size(), 0);
-    for (size_t t = 0; t < described_.size(); ++t) {
-      const EngineTask& from = described_[t];
-      starpu_task* task = &tasks_[t];
-      describe(from, calls_[t]);
-      calls_[t].runner = &runner;
-      calls_[t].index = static_cast<int>(t);
-      calls_[t].n_buffers = static_cast<int>(from.accesses.size());
-      calls_[t].task = task;
-      calls_[t].kinds = &kinds.of;
-      calls_[t].history = from.history;
-      calls_[t].timing = &timing;
-      starpu_task_init(task);
-      task->cl = &codelet_;
-      task->cl_arg = &calls_[t];
-      if (!from.on_device)
-        task->where = STARPU_CPU;
-      else if (!from.on_cpu)
-        task->where = STARPU_CUDA | STARPU_OPENCL;
-      task->callback_func = finished;
-      task->callback_arg = &calls_[t];
-      task->destroy = 0;
-      task->detach = 0;  // so that its termination can be asked for
-      task->sequential_consistency = 0;
-      task->priority = from.priority;
-      task->flops = from.flops;
-      task->name = from.name;
-      for (const EngineAccess& access : from.accesses)
-        calls_[t].list.push_back(
-            seen_by_policies(access, buffers.memory[static_cast<size_t>(access.buffer)].size()));
-      calls_[t].accesses = calls_[t].list;
-      if (buffers.copies)
-        carry_accesses(t, *buffers.copies);
-      else if (buffers.handles.empty())
-        carry_pointers(t, buffers);
-      else
-        carry_handles(t, buffers.handles);
-    }
-  }
-
-  ~StarpuTasks() override {
-    for (size_t t = 0; t < tasks_.size(); ++t) {
-      await_termination(t);
-      free(static_cast<void*>(tasks_[t].dyn_interfaces));
-      tasks_[t].dyn_interfaces = nullptr;
-      tasks_[t].dyn_handles = nullptr;  // ours, not StarPU's to free
-      tasks_[t].dyn_modes = nullptr;
-      starpu_task_clean(&tasks_[t]);
-    }
-  }
-
-  void submit(int task, int kind) override {
-    const auto t = static_cast<size_t>(task);
-    await_termination(t);
-    calls_[t].kind = kind;
-    free(static_cast<void*>(tasks_[t].dyn_interfaces));  // every submission allocates them anew
-    tasks_[t].dyn_interfaces = nullptr;
-    submitted_[t] = 1;
-    if (int problem = starpu_task_submit(&tasks_[t]); problem != 0)
-      std::abort();  // no worker for a CPU task: our bug
-  }
-
- private:
-  // The callback of a task runs shortly before StarPU is through with its structure.
-  void await_termination(size_t t) {
-    if (!submitted_[t]) return;
-    while (!starpu_task_finished(&tasks_[t])) std::this_thread::yield();
-  }
-
-  void carry_accesses(size_t t, DeviceCopies& copies) {
-    tasks_[t].nbuffers = 0;
-    calls_[t].copies = &copies;
-    calls_[t].buffers = described_[t].accesses;
-  }
-  void carry_pointers(size_t t, const Buffers& buffers) {
-    tasks_[t].nbuffers = 0;
-    for (const EngineAccess& access : described_[t].accesses) {
-      host_[t].push_back(buffers.memory[static_cast<size_t>(access.buffer)].data());
-      if (!buffers.lent.empty()) lent_[t].push_back(buffers.lent[static_cast<size_t>(access.buffer)]);
-    }
-    calls_[t].host = host_[t].data();
-    if (!lent_[t].empty()) calls_[t].lent = lent_[t].data();
-  }
-  void carry_handles(size_t t, const std::vector<starpu_data_handle_t>& handles) {
-    const std::vector<EngineAccess>& accesses = described_[t].accesses;
-    starpu_task& task = tasks_[t];
-    task.nbuffers = static_cast<int>(accesses.size());
-    const bool few = accesses.size() <= STARPU_NMAXBUFS;
-    if (!few) {
-      handles_[t].resize(accesses.size());
-      modes_[t].resize(accesses.size());
-      task.dyn_handles = handles_[t].data();
-      task.dyn_modes = modes_[t].data();
-    }
-    for (size_t k = 0; k < accesses.size(); ++k) {
-      (few ? task.handles : task.dyn_handles)[k] = handles[static_cast<size_t>(accesses[k].buffer)];
-      (few ? task.modes : task.dyn_modes)[k] = starpu_mode(accesses[k].mode);
-    }
-  }
-
-  std::vector<EngineTask> described_;
-  starpu_codelet codelet_;
-  std::vector<std::vector<void*>> host_, lent_;  // per task
-  std::vector<starpu_task> tasks_;
-  std::vector<Call> calls_;
-  std::vector<std::vector<starpu_data_handle_t>> handles_;
-  std::vector<std::vector<starpu_data_access_mode>> modes_;
-  std::vector<char> submitted_;
-};
 
 std::atomic<bool> running{false};  // StarPU exists once in a process
 
@@ -266,7 +61,7 @@ class StarpuEngine final : public Engine {
       starpu_profiling_status_set(STARPU_PROFILING_ENABLE);  // counts bytes moved
     try {
       queues_ = make_queues();
-      if (kinds().names.size() > 1) codelet_.codelet.can_execute = can_execute;
+      if (kinds().names.size() > 1) codelet_.keep_to_kinds();
       if (timing_.model) name_kinds();
       lender_ = lender(options);
       if (alone(options)) buffers_.copies = std::make_unique<DeviceCopies>(first_queue());
@@ -274,7 +69,7 @@ class StarpuEngine final : public Engine {
       moves_ = !lender_ && !buffers_.copies && (!options.opencl.empty() || !options.cuda.empty());
       pin_ =
           moves_ && !options.cuda.empty() && options.host_memory == 0;  // pinned pages cannot be given back
-      if (moves_) largest_device_task_ = largest_device_task();
+      if (moves_ || buffers_.copies) largest_device_task_ = largest_device_task(moves_ ? 4 : 1);
     } catch (...) {
       starpu_shutdown();
       running = false;
@@ -349,7 +144,7 @@ class StarpuEngine final : public Engine {
   }
   std::unique_ptr<TaskSet> prepare(std::vector<EngineTask> tasks, TaskRunner& runner) override {
     keep_on_cpu(tasks);
-    return std::make_unique<StarpuTasks>(codelet_, timing_, buffers_, kinds(), std::move(tasks), runner);
+    return make_starpu_tasks(codelet_, timing_, buffers_, kinds(), std::move(tasks), runner);
   }
 
  private:
@@ -367,14 +162,15 @@ class StarpuEngine final : public Engine {
 
   // The queue of the one device beside the CPU workers, if it computes in their memory: nothing moves then.
   DeviceQueue* lender(const EngineOptions& options) const {
-    if (options.opencl.size() != 1 || !options.cuda.empty() || options.device_memory != 0) return nullptr;
+    if (options.opencl.size() != 1 || !options.cuda.empty() || options.device_memory != 0 || options.copies)
+      return nullptr;
     DeviceQueue& queue = first_queue();
     return queue.in_host_memory() ? &queue : nullptr;
   }
   // Whether one GPU does nearly all the work.
-  bool alone(const EngineOptions& options) const {
-    return options.cuda.size() == 1 && options.opencl.empty() && options.workers == 1 &&
-           options.device_memory == 0 && options.host_memory == 0;
+  static bool alone(const EngineOptions& options) {
+    return options.copies || (options.cuda.size() == 1 && options.opencl.empty() && options.workers == 1 &&
+                              options.device_memory == 0 && options.host_memory == 0);
   }
   DeviceQueue& first_queue() const {
     return **std::ranges::find_if(queues_, [](const auto& queue) { return queue != nullptr; });

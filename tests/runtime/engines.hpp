@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/core/machine.hpp"
+#include "runtime/device/opencl.hpp"
 #include "runtime/exec/executor.hpp"
 
 namespace tessera {
@@ -22,13 +23,15 @@ class EngineTest : public testing::TestWithParam<EngineOptions> {
   void SetUp() override {
     if (GetParam().workers > usable_cores())
       GTEST_SKIP() << "this machine has no " << GetParam().workers << " cores";
+    if (!GetParam().opencl.empty() && opencl_devices().empty()) GTEST_SKIP() << "no OpenCL device";
   }
 };
 
 inline std::string engine_name(const testing::TestParamInfo<EngineOptions>& info) {
   const EngineOptions& options = info.param;
-  return options.engine == "starpu" ? fmt::format("starpu_{}_{}", options.scheduler, options.workers)
-                                    : fmt::format("threads_{}", options.workers);
+  return options.copies               ? fmt::format("copies_{}_{}", options.scheduler, options.workers)
+         : options.engine == "starpu" ? fmt::format("starpu_{}_{}", options.scheduler, options.workers)
+                                      : fmt::format("threads_{}", options.workers);
 }
 
 // The sanitizers slow engines down by an order of magnitude.

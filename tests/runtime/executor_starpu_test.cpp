@@ -21,6 +21,14 @@ INSTANTIATE_TEST_SUITE_P(Executor, OverlapTest, testing::Values(on("eager", 2), 
 INSTANTIATE_TEST_SUITE_P(Executor, FailuresTest, every, engine_name);
 INSTANTIATE_TEST_SUITE_P(Executor, LivePlansTest, every, engine_name);
 
+// As with one GPU beside one core: tasks of both, and values that go from one's memory to the other's.
+const auto one_device =
+    testing::Values(EngineOptions{.workers = 1, .scheduler = "eager", .opencl = {0}, .copies = true},
+                    EngineOptions{.workers = 1, .scheduler = "affinity", .opencl = {0}, .copies = true});
+INSTANTIATE_TEST_SUITE_P(OneDevice, StepsTest, one_device, engine_name);
+INSTANTIATE_TEST_SUITE_P(OneDevice, FailuresTest, one_device, engine_name);
+INSTANTIATE_TEST_SUITE_P(OneDevice, LivePlansTest, one_device, engine_name);
+
 TEST(Starpu, RunsOnceInAProcess) {
   {
     Session session(on("lws", 1));

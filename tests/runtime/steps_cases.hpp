@@ -211,7 +211,7 @@ TEST_P(StepsTest, RecordsEveryStage) {
   Executor executor(session, counting.plan(), {.record = true});
   for (int step = 0; step < 5; ++step) executor.run({{counting.x, Counting::fed(step)}});
   executor.wait();
-  ASSERT_EQ(executor.records().size(), static_cast<size_t>(GetParam().workers));
+  ASSERT_EQ(executor.records().size(), GetParam().opencl.size() + static_cast<size_t>(GetParam().workers));
   size_t stages = 0, records = 0;
   for (const Task& task : executor.plan().tasks) stages += task.stages.size();
   for (size_t worker = 0; worker < executor.records().size(); ++worker)
