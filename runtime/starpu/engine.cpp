@@ -67,6 +67,7 @@ class StarpuEngine final : public Engine {
       if (alone(options)) buffers_.copies = std::make_unique<DeviceCopies>(first_queue());
       if (policy_ && (lender_ || buffers_.copies)) policy_->share_memory();
       moves_ = !lender_ && !buffers_.copies && (!options.opencl.empty() || !options.cuda.empty());
+      if (steals(options)) codelet_.go_on();
       pin_ =
           moves_ && !options.cuda.empty() && options.host_memory == 0;  // pinned pages cannot be given back
       if (moves_ || buffers_.copies) largest_device_task_ = largest_device_task(moves_ ? 4 : 1);
@@ -166,6 +167,11 @@ class StarpuEngine final : public Engine {
       return nullptr;
     DeviceQueue& queue = first_queue();
     return queue.in_host_memory() ? &queue : nullptr;
+  }
+  // Whether workers are alike, and each keeps what it made ready until another one has nothing to do.
+  static bool steals(const EngineOptions& options) {
+    return options.opencl.empty() && options.cuda.empty() &&
+           (options.scheduler == "lws" || options.scheduler == "ws");
   }
   // Whether one GPU does nearly all the work.
   static bool alone(const EngineOptions& options) {

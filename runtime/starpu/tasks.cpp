@@ -46,6 +46,29 @@ void run_on_opencl(void** buffers, void* argument) {
 }
 // NOLINTEND(performance-no-int-to-ptr)
 
+// What a worker goes on with: the most urgent of the tasks that its last one made ready. Only tasks of the
+// same set, because a set starts anew when all of its tasks are done, and by then StarPU must have its task
+// back.
+struct Following {
+  const TaskSet* set;
+  Call* call = nullptr;
+};
+thread_local Following* following = nullptr;  // while a task of this worker finishes
+
+void run_and_go_on(void**, void* argument) {
+  auto* call = static_cast<Call*>(argument);
+  const int worker = starpu_worker_get_id();
+  Following next{call->set};
+  while (call) {
+    call->worker = worker;
+    call->runner->run(call->index, worker, call->host);
+    following = &next;
+    call->runner->finished(call->index, worker);  // the last one of a step may take `call` with it
+    following = nullptr;
+    call = std::exchange(next.call, nullptr);
+  }
+}
+
 int can_execute(unsigned worker, starpu_task* task, unsigned) {
   const auto& call = *static_cast<const Call*>(task->cl_arg);
   return call.kind == any_kind || (*call.kinds)[worker] == call.kind;
@@ -78,6 +101,7 @@ class StarpuTasks final : public TaskSet {
       starpu_task* task = &tasks_[t];
       describe(from, calls_[t]);
       calls_[t].runner = &runner;
+      calls_[t].set = this;
       calls_[t].index = static_cast<int>(t);
       calls_[t].n_buffers = static_cast<int>(from.accesses.size());
       calls_[t].task = task;
@@ -91,7 +115,7 @@ class StarpuTasks final : public TaskSet {
         task->where = STARPU_CPU;
       else if (!from.on_cpu)
         task->where = STARPU_CUDA | STARPU_OPENCL;
-      task->callback_func = finished;
+      task->callback_func = codelet.goes_on ? nullptr : finished;
       task->callback_arg = &calls_[t];
       task->destroy = 0;
       task->detach = 0;  // so that its termination can be asked for
@@ -124,9 +148,18 @@ class StarpuTasks final : public TaskSet {
   }
 
   void submit(int task, int kind) override {
-    const auto t = static_cast<size_t>(task);
+    Call* call = &calls_[static_cast<size_t>(task)];
+    call->kind = kind;
+    if (following && following->set == this) {
+      if (!following->call || call->priority > following->call->priority) std::swap(call, following->call);
+      if (!call) return;
+    }
+    start(static_cast<size_t>(call->index));
+  }
+
+ private:
+  void start(size_t t) {
     await_termination(t);
-    calls_[t].kind = kind;
     free(static_cast<void*>(tasks_[t].dyn_interfaces));  // every submission allocates them anew
     tasks_[t].dyn_interfaces = nullptr;
     submitted_[t] = 1;
@@ -134,7 +167,6 @@ class StarpuTasks final : public TaskSet {
       std::abort();  // no worker for a CPU task: our bug
   }
 
- private:
   // The callback of a task runs shortly before StarPU is through with its structure.
   void await_termination(size_t t) {
     if (!submitted_[t]) return;
@@ -196,6 +228,11 @@ Codelet::Codelet() {
   codelet.nbuffers = STARPU_VARIABLE_NBUFFERS;
   codelet.name = "tessera";
   codelet.model = &model;
+}
+
+void Codelet::go_on() {
+  goes_on = true;
+  codelet.cpu_funcs[0] = run_and_go_on;
 }
 
 void Codelet::keep_to_kinds() { codelet.can_execute = can_execute; }

@@ -18,9 +18,13 @@ enum starpu_data_access_mode starpu_mode(Mode mode);
 struct Codelet {
   starpu_perfmodel model{};
   starpu_codelet codelet{};
+  bool goes_on = false;
 
   Codelet();
   void keep_to_kinds();  // a task that wants a kind of workers
+  // A worker goes on with what its task made ready, without asking StarPU, to whose policy such a task
+  // returns to the same worker anyway. For CPU workers in the main memory.
+  void go_on();
   Codelet(const Codelet&) = delete;
   Codelet& operator=(const Codelet&) = delete;
 };

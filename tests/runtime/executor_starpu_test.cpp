@@ -1,5 +1,8 @@
 // The executor on StarPU, with its schedulers.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <thread>
+
 #include "codelets/gelu/gelu.hpp"
 #include "codelets/matmul/matmul.hpp"
 #include "codelets/sum/sum.hpp"
@@ -46,6 +49,30 @@ TEST(Starpu, TakesItsOptionsFromUsAlone) {
   EXPECT_EQ(Session(on("prio", workers)).engine().workers(), workers);
   EXPECT_STREQ(getenv("STARPU_SCHED"), "prio");
   unsetenv("STARPU_NCPU");
+}
+
+// With work stealing, a worker goes on with what its task made ready: neither of two chains changes its
+// worker.
+TEST(Starpu, AChainStaysWithItsWorker) {
+  constexpr size_t length = 40;
+  Graph graph;
+  std::vector<std::thread::id> ran[2];
+  for (int c = 0; c < 2; ++c) {
+    Tensor y = graph.variable("v" + std::to_string(c), {1}, DType::f32);
+    for (size_t i = 0; i < length; ++i)
+      y = call("link", {y}, [&ran, c](const TileArgs&) { ran[c].push_back(std::this_thread::get_id()); });
+    graph.fetch(y);
+  }
+  Session session(on("lws", std::min(2, usable_cores())));
+  Executor executor(session, make_plan(graph, {}));
+  for (int step = 0; step < 3; ++step) {
+    executor.run().wait();
+    for (auto& chain : ran) {
+      EXPECT_EQ(chain.size(), length);
+      EXPECT_EQ(std::count(chain.begin(), chain.end(), chain.front()), length);
+      chain.clear();
+    }
+  }
 }
 
 // Four training steps on ragged tiles in groups.
