@@ -15,7 +15,7 @@ namespace tessera {
 
 class Executor;
 
-// Page-aligned memory that the kernel may back with huge pages; zero at first.
+// Page-aligned memory that the system may back with huge pages; zero at first.
 class Memory {
  public:
   Memory() = default;
@@ -27,6 +27,9 @@ class Memory {
   size_t size() const { return size_; }
 
  private:
+  class Region;
+
+  std::shared_ptr<Region> region_;
   std::byte* data_ = nullptr;
   size_t size_ = 0;
 };

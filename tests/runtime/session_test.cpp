@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -35,6 +36,26 @@ struct Declared {
     return make_plan(graph, {.tiling = Tiling::parse(tiling)});
   }
 };
+
+TEST(Memory, IsZeroAndAlignedAndItsOwn) {
+  std::vector<Memory> pieces;
+  for (const size_t bytes : {size_t{1}, size_t{5000}, size_t{3} << 20, size_t{80} << 20, size_t{4096}}) {
+    Memory& piece = pieces.emplace_back(bytes);
+    EXPECT_EQ(reinterpret_cast<uintptr_t>(piece.data()) % 4096, 0u);
+    EXPECT_EQ(std::count(piece.data(), piece.data() + bytes, std::byte{0}), static_cast<ptrdiff_t>(bytes));
+    std::fill_n(piece.data(), bytes, std::byte{static_cast<unsigned char>(pieces.size())});
+  }
+  pieces.erase(pieces.begin() + 1);
+  pieces.emplace_back(5000);
+  EXPECT_EQ(pieces.back().data()[4999], std::byte{0});
+  for (const unsigned char k : {0, 1, 2, 3}) {
+    const Memory& piece = pieces[k];
+    const std::byte value{static_cast<unsigned char>(k == 0 ? 1 : k + 2)};
+    EXPECT_EQ(std::count(piece.data(), piece.data() + piece.size(), value),
+              static_cast<ptrdiff_t>(piece.size()));
+  }
+  EXPECT_EQ(Memory(0).data(), nullptr);
+}
 
 TEST(Session, VariablesExistFromTheFirstPlanOn) {
   Declared declared;
