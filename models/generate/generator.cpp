@@ -13,13 +13,17 @@ Generator::Generator(Session& session, const std::filesystem::path& folder, cons
   const int64_t positions = config_.model.seq;
   options_.capacity = options_.capacity == 0 ? positions : std::min(options_.capacity, positions);
   check_weights(folder, config_.model);  // before anything as large as config.json says is made
-  PassOptions pass{.rows = options_.cache ? std::min(prefill_rows, options_.capacity) : options_.capacity,
+  PassOptions pass{.rows = options_.capacity,
                    .capacity = options_.capacity,
                    .dtype = options_.dtype,
                    .cache = options_.cache};
-  prefill_.emplace(session, config_.model, pass);
-  pass.rows = 1;
-  if (options_.cache) decode_.emplace(session, config_.model, pass);
+  if (options_.cache) {
+    prefill_.emplace(session, config_.model, pass);
+    pass.rows = 1;
+    decode_.emplace(session, config_.model, pass);
+  } else {
+    whole_.emplace(session, config_.model, pass);
+  }
   load_weights(folder, config_.model, session);
 }
 
@@ -58,11 +62,11 @@ std::vector<int32_t> Generator::operator()(const std::vector<int32_t>& prompt,
   while (static_cast<int64_t>(fresh.size()) < options.max_new) {
     int32_t next = 0;
     if (!options_.cache) {
-      next = run(*prefill_, ids, 0, options.sampling);
+      next = run(*whole_, ids, 0, options.sampling);
     } else {
       while (cached < static_cast<int64_t>(ids.size())) {
         const int64_t left = static_cast<int64_t>(ids.size()) - cached;
-        Pass& pass = left == 1 ? *decode_ : *prefill_;
+        Pass& pass = left == 1 ? *decode_ : prefill_->pass_for(left);
         next = run(pass, ids, cached, options.sampling);
         cached += std::min(left, pass.rows());
       }

@@ -44,7 +44,8 @@ class Generator {
 
   HfConfig config_;
   Options options_;
-  std::optional<Pass> prefill_, decode_;
+  std::optional<Prefill> prefill_;
+  std::optional<Pass> decode_, whole_;  // the latter without a cache
 };
 
 }  // namespace tessera

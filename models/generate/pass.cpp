@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "models/generate/pass.hpp"
 
+#include <algorithm>
+
 #include "codelets/embedding/embedding.hpp"
 #include "codelets/sample/sample.hpp"
 #include "models/train/language_model.hpp"
@@ -97,6 +99,21 @@ std::vector<Feed> PassGraph::feeds(const Values& v) const {
 std::vector<int32_t> Pass::operator()(std::span<const PassRow> rows, const Sampling& sampling, int64_t step) {
   const PassGraph::Values values = graph_.values(rows, sampling, step);
   return executor_.run(graph_.feeds(values)).get_i32(graph_.next());
+}
+
+Prefill::Prefill(Session& session, const ModelConfig& model, PassOptions options) {
+  constexpr int64_t few = 64, many = 256;
+  const int64_t longest = options.rows;
+  options.rows = std::min(few, longest);
+  short_.emplace(session, model, options);
+  options.rows = std::min(many, longest);
+  if (longest > few) long_.emplace(session, model, options);
+}
+
+// The long one where short ones would compute as many rows.
+Pass& Prefill::pass_for(int64_t left) {
+  const bool in_one = left <= short_->rows();
+  return long_ && !in_one && left > long_->rows() - short_->rows() ? *long_ : *short_;
 }
 
 }  // namespace tessera

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,8 +20,6 @@ struct Sampling {
   float top_p = 1;        // only among the likeliest that together have this probability
   uint64_t seed = 0;
 };
-
-inline constexpr int64_t prefill_rows = 64;  // prompts go in by so many rows at a time
 
 struct PassOptions {
   int64_t rows = 1;       // of all sequences together, at most
@@ -78,6 +77,19 @@ class Pass {
   int64_t rows_;
   PassGraph graph_;
   Executor executor_;
+};
+
+// The passes that a prompt goes in by: many rows at a time, fewer where it is short or ends.
+class Prefill {
+ public:
+  // options.rows is the longest prompt that is to come.
+  Prefill(Session& session, const ModelConfig& model, PassOptions options);
+
+  // For a prompt of which so many rows are left.
+  Pass& pass_for(int64_t left);
+
+ private:
+  std::optional<Pass> short_, long_;
 };
 
 }  // namespace tessera

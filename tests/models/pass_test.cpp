@@ -11,8 +11,8 @@ ModelConfig small(ModelKind kind) {
   ModelConfig model = default_model(kind);
   model.layers = 2;
   model.heads = model.kv_heads = 2;
-  model.width = 16;
-  model.ffn = 32;
+  model.width = 32;  // as matrix units want it
+  model.ffn = 64;
   model.vocab = 97;
   model.seq = 40;
   model.init_std = 0.5;

@@ -85,11 +85,11 @@ struct Times {
 
 Times measure(const Arguments& arguments, const Model& model, int batch) {
   Session session({.workers = arguments.workers, .scheduler = arguments.scheduler});
-  PassOptions options{.rows = std::min(prefill_rows, arguments.prompt),
+  PassOptions options{.rows = arguments.prompt,
                       .sequences = batch,
                       .capacity = arguments.prompt + arguments.tokens,
                       .dtype = dtype_named(arguments.dtype)};
-  Pass prefill(session, model.config, options);
+  Prefill prefill(session, model.config, options);
   options.rows = batch;
   options.record = !arguments.trace.empty();
   Pass decode(session, model.config, options);
@@ -98,13 +98,15 @@ Times measure(const Arguments& arguments, const Model& model, int batch) {
   const auto vocab = static_cast<uint32_t>(model.config.vocab);
   std::vector<int32_t> next(static_cast<size_t>(batch));
   const auto put_prompt = [&](int32_t sequence) {
-    for (int64_t from = 0; from < arguments.prompt; from += prefill.rows()) {
+    for (int64_t from = 0, end = 0; from < arguments.prompt; from = end) {
+      Pass& pass = prefill.pass_for(arguments.prompt - from);
+      end = std::min(from + pass.rows(), arguments.prompt);
       std::vector<PassRow> rows;
-      for (int64_t at = from; at < std::min(from + prefill.rows(), arguments.prompt); ++at) {
+      for (int64_t at = from; at < end; ++at) {
         const uint32_t word = philox({static_cast<uint32_t>(at), 0, 0, 0}, philox_key(1))[0];
         rows.push_back({static_cast<int32_t>(word % vocab), static_cast<int32_t>(at), sequence});
       }
-      next[static_cast<size_t>(sequence)] = prefill(rows, {}, 0)[static_cast<size_t>(sequence)];
+      next[static_cast<size_t>(sequence)] = pass(rows, {}, 0)[static_cast<size_t>(sequence)];
     }
   };
   std::vector<double> prompts, steps;
