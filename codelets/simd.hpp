@@ -160,6 +160,38 @@ HWY_INLINE float max_of(int64_t n, F f, const S*... src) {
   return hn::GetLane(hn::MaxOfLanes(F32(), m));
 }
 
+// sums[0] = Σ a, …, sums[3] = Σ d over lanes, as fast as one of them; what one is does not depend on the
+// others.
+#if HWY_TARGET == HWY_SCALAR
+HWY_INLINE void lane_sums(Vec a, Vec b, Vec c, Vec d, float* sums) {
+  for (const Vec& one : {a, b, c, d}) *sums++ = hn::GetLane(one);
+}
+#else
+// The vector's lower half plus its upper half, down to four lanes.
+template <class D>
+HWY_INLINE auto folded(D d, hn::Vec<D> x) {
+  if constexpr (hn::MaxLanes(d) <= 4) {
+    return x;
+  } else {
+    const hn::Half<D> half;
+    return folded(half, hn::Add(hn::LowerHalf(half, x), hn::UpperHalf(half, x)));
+  }
+}
+
+// p, q, p, q in each block of four lanes
+HWY_INLINE Vec pair_sums(Vec p, Vec q) {
+  return hn::Add(hn::InterleaveLower(F32(), p, q), hn::InterleaveUpper(F32(), p, q));
+}
+
+HWY_INLINE void lane_sums(Vec a, Vec b, Vec c, Vec d, float* sums) {
+  const hn::Repartition<double, F32> d64;
+  const auto ab = hn::BitCast(d64, pair_sums(a, b)), cd = hn::BitCast(d64, pair_sums(c, d));
+  const Vec all = hn::Add(hn::BitCast(F32(), hn::InterleaveLower(d64, ab, cd)),
+                          hn::BitCast(F32(), hn::InterleaveUpper(d64, ab, cd)));
+  hn::StoreU(folded(F32(), all), hn::CappedTag<float, 4>(), sums);
+}
+#endif
+
 }  // namespace tessera::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 #endif

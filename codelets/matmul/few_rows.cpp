@@ -91,8 +91,16 @@ HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* 
       for (int c = 0; c < columns; ++c) sums[r][c] = hn::MulAdd(by, weights[c], sums[r][c]);
     }
   });
+  float by_row[4];
   for (int r = 0; r < rows; ++r)
-    for (int c = 0; c < columns; ++c) y[r * g.n + c] += hn::GetLane(hn::SumOfLanes(F32(), sums[r][c]));
+    if constexpr (columns == 4) {
+      lane_sums(sums[r][0], sums[r][1], sums[r][2], sums[r][3], by_row);
+      for (int c = 0; c < columns; ++c) y[r * g.n + c] += by_row[c];
+    } else {
+      static_assert(columns == 1);
+      lane_sums(sums[r][0], set(0), set(0), set(0), by_row);
+      y[r * g.n] += by_row[0];
+    }
 }
 
 // The rows of x in fours, which share the fetching of the next `columns` rows of b, and then one by one.
@@ -125,6 +133,11 @@ void add_dots(const Gemm& g, const float* x, const T* b, float* y) {
   for (; j < g.n; ++j) add_dots_with_all<1>(g, x, b + j * g.ldb, y + j);
 }
 
+void add_dots_as_bf16(BF16Dots g, const bf16* x, const bf16* b, float* y) {
+  if (has_bf16_tiles()) g.first = add_bf16_tiles(g, x, b, y);
+  add_bf16_dots(g, x, b, y);
+}
+
 void multiply_few(const Gemm& g, const GemmOperands& with) {
   static const bool bf16_dots = has_bf16_dots();
   ScratchScope scope;
@@ -146,8 +159,8 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
         y[r * g.n + j] =
             (g.accumulate ? static_cast<float>(c[r * g.ldc + j]) : 0.0f) + (g.bias ? with.bias[j] : 0.0f);
     if (as_bf16)
-      add_bf16_dots({g.m, g.n, g.k, g.lda, g.ldb}, static_cast<const bf16*>(with.a),
-                    static_cast<const bf16*>(with.b), y);
+      add_dots_as_bf16({g.m, g.n, g.k, g.lda, g.ldb}, static_cast<const bf16*>(with.a),
+                       static_cast<const bf16*>(with.b), y);
     else
       with_float(g.b, [&]<class S>(S) {
         const S* b = static_cast<const S*>(with.b);

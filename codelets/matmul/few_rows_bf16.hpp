@@ -10,10 +10,16 @@ namespace tessera {
 
 struct BF16Dots {
   int64_t m, n, k, ldx, ldb;
+  int64_t first = 0;  // column of y; those before it are left alone
 };
 
 bool has_bf16_dots();
 // y[m, n] += x[m, k] bᵀ, b [n, k], where the CPU has_bf16_dots().
 void add_bf16_dots(const BF16Dots& shape, const bf16* x, const bf16* b, float* y);
+
+// The same by matrix units, for m ≤ 16 and as many columns of y as are returned; x is in the calling kernel's
+// scratch memory meanwhile.
+bool has_bf16_tiles();
+int64_t add_bf16_tiles(const BF16Dots& shape, const bf16* x, const bf16* b, float* y);
 
 }  // namespace tessera

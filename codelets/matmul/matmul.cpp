@@ -142,6 +142,11 @@ std::vector<Case> cases(DType t) {
                   .inputs = {{{{6, 83}, t}}, {{{{"cols", 7}, 83}, t}}},
                   .tiling = "cols=4,3",
                   .sum_length = 83});
+  list.push_back({.name = "sixteen rows, Bᵀ",  // whole tiles of matrix units, and columns beside them
+                  .op = std::make_shared<Matmul>(MatmulOptions{.transpose_b = true}),
+                  .inputs = {{{{16, 64}, t}}, {{{{"cols", 54}, 64}, t}}},
+                  .tiling = "cols=33,21",
+                  .sum_length = 64});
   list.push_back({.name = "size one",
                   .op = std::make_shared<Matmul>(MatmulOptions{}),
                   .inputs = {{{{1, 1}, t}}, {{{1, 1}, t}}}});
