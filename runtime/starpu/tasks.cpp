@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/starpu/tasks.hpp"
 
+#include <chrono>
 #include <cstdlib>
 #include <thread>
 #include <utility>
@@ -55,14 +56,19 @@ struct Following {
 };
 thread_local Following* following = nullptr;  // while a task of this worker finishes
 
+// A worker goes on for so long; then what it made ready goes to StarPU, which wakes others. Those do not
+// repeat a steal that failed, and would miss what waits in this worker's queue.
+constexpr std::chrono::microseconds longest_run{200};
+
 void run_and_go_on(void**, void* argument) {
   auto* call = static_cast<Call*>(argument);
   const int worker = starpu_worker_get_id();
   Following next{call->set};
+  const auto until = std::chrono::steady_clock::now() + longest_run;
   while (call) {
     call->worker = worker;
     call->runner->run(call->index, worker, call->host);
-    following = &next;
+    following = std::chrono::steady_clock::now() < until ? &next : nullptr;
     call->runner->finished(call->index, worker);  // the last one of a step may take `call` with it
     following = nullptr;
     call = std::exchange(next.call, nullptr);
