@@ -75,14 +75,16 @@ WITH_AMX int64_t add_bf16_tiles(const BF16Dots& g, const bf16* x, const bf16* b,
   const int64_t columns = g.n / side * side;
   const bf16* pairs = pairs_of(g, x);
   alignas(64) float sums[side * side];
-  const TileConfiguration configuration;
-  _tile_loadconfig(&configuration);
+  const TileConfiguration ours;
+  TileConfiguration theirs;  // oneDNN keeps its own for the next product
+  _tile_storeconfig(&theirs);
+  _tile_loadconfig(&ours);
   for (int64_t j = 0; j < columns; j += side) {
     sixteen_columns(g, pairs, b + j * g.ldb, j + side == columns, sums);
     for (int64_t r = 0; r < g.m; ++r)
       for (int64_t c = 0; c < side; ++c) y[r * g.n + j + c] += sums[c * side + r];
   }
-  _tile_release();
+  _tile_loadconfig(&theirs);
   return columns;
 }
 

@@ -57,5 +57,19 @@ TEST(Pass, SequencesTogetherAreAsAlone) {
     }
 }
 
+TEST(Prefill, TakesManyRowsAtATimeWhereThereAreMany) {
+  Session session({.engine = "threads", .workers = 1});
+  ModelConfig model = small(ModelKind::llama);
+  model.seq = 300;
+  Prefill prefill(session, model, {.rows = 300, .capacity = 300});
+  for (const auto& [left, rows] :
+       {std::pair{300, 256}, {256, 256}, {193, 256}, {192, 64}, {65, 64}, {44, 64}, {1, 64}})
+    EXPECT_EQ(prefill.pass_for(left).rows(), rows) << left;
+  Prefill brief(session, model, {.rows = 70, .capacity = 300});
+  EXPECT_EQ(brief.pass_for(70).rows(), 70);
+  EXPECT_EQ(brief.pass_for(64).rows(), 64);
+  EXPECT_EQ(Prefill(session, model, {.rows = 40, .capacity = 300}).pass_for(40).rows(), 40);
+}
+
 }  // namespace
 }  // namespace tessera
