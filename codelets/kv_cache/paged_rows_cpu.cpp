@@ -4,8 +4,6 @@
 #define HWY_TARGET_INCLUDE "codelets/kv_cache/paged_rows_cpu.cpp"
 #include <hwy/foreach_target.h>
 
-#include <algorithm>
-
 #include "codelets/kv_cache/kv_cache_op.hpp"
 #include "codelets/kv_cache/paged_rows.hpp"
 #include "codelets/simd.hpp"
@@ -14,63 +12,38 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 namespace {
 
-constexpr int64_t together = 4;  // keys or values, which lie side by side in the cache
-
-// scores[i] = q · k[i], i < n; each by itself, whatever n is
-template <int n, class T>
-HWY_INLINE void dots(const float* q, const T* k, int64_t ld, int64_t width, float* scores) {
-  Vec sums[together] = {set(0), set(0), set(0), set(0)};
-  each_vector(width, [&](int64_t d, auto part) HWY_ATTR {
-    const Vec by = load(q + d, part);
-    for (int i = 0; i < n; ++i) sums[i] = hn::MulAdd(by, load(k + i * ld + d, part), sums[i]);
-  });
-  float all[together];
-  lane_sums(sums[0], sums[1], sums[2], sums[3], all);
-  std::copy_n(all, n, scores);
+template <class T>
+HWY_INLINE float dot(const float* q, const T* k, int64_t width) {
+  Vec sum = set(0);
+  each_vector(width, [&](int64_t d, auto part)
+                         HWY_ATTR { sum = hn::MulAdd(load(q + d, part), load(k + d, part), sum); });
+  return hn::GetLane(hn::SumOfLanes(F32(), sum));
 }
 
-// acc += Σ_i p[i] v[i], i < n, one after the other
-template <int n, class T>
-HWY_INLINE void add(const float* p, const T* v, int64_t ld, int64_t width, float* acc) {
-  Vec by[n];
-  for (int i = 0; i < n; ++i) by[i] = set(p[i]);
-  each_vector(width, [&](int64_t d, auto part) HWY_ATTR {
-    Vec sum = load(acc + d, part);
-    for (int i = 0; i < n; ++i) sum = hn::MulAdd(by[i], load(v + i * ld + d, part), sum);
-    store(sum, acc + d, part);
-  });
-}
-
-// f(row, head, column of its key or value, how many rows) for a few rows at a time, with all heads of them:
-// memory is fastest where it is read from one end to the other.
-template <class F>
-HWY_INLINE void each_few(const HeadLayout& layout, const CacheRun& run, F f) {
-  const int64_t heads = run.tile.cols / layout.head_dim * layout.group();
-  const auto all_heads = [&](int64_t i, auto n) HWY_ATTR {
-    for (int64_t h = 0; h < heads; ++h) f(i, h, h / layout.group() * layout.head_dim, n);
-  };
-  int64_t i = 0;
-  for (; i + together <= run.count; i += together) all_heads(i, std::integral_constant<int, together>());
-  for (; i < run.count; ++i) all_heads(i, std::integral_constant<int, 1>());
-}
-
+// Key by key, and value by value, with all heads of each: memory is fastest where it is read from one end to
+// the other.
 void score(const HeadLayout& layout, const float* q, const CacheRun& k, float* scores, int64_t ld) {
-  const int64_t width = layout.head_dim;
+  const int64_t width = layout.head_dim, heads = k.tile.cols / width * layout.group();
   with_float(k.tile.dtype, [&]<class T>(T) {
-    const T* keys = k.tile.as<const T>() + k.row * k.tile.cols;
-    each_few(layout, k, [&](int64_t i, int64_t h, int64_t column, auto n) HWY_ATTR {
-      dots<n>(q + h * width, keys + i * k.tile.cols + column, k.tile.cols, width, scores + h * ld + i);
-    });
+    const T* key = k.tile.as<const T>() + k.row * k.tile.cols;
+    for (int64_t i = 0; i < k.count; ++i, key += k.tile.cols)
+      for (int64_t h = 0; h < heads; ++h)
+        scores[h * ld + i] = dot(q + h * width, key + h / layout.group() * width, width);
   });
 }
 
+// acc += Σ_i p[i] v[i]
 void add_all(const HeadLayout& layout, const float* p, int64_t ld, const CacheRun& v, float* acc) {
-  const int64_t width = layout.head_dim;
+  const int64_t width = layout.head_dim, heads = v.tile.cols / width * layout.group();
   with_float(v.tile.dtype, [&]<class T>(T) {
-    const T* values = v.tile.as<const T>() + v.row * v.tile.cols;
-    each_few(layout, v, [&](int64_t i, int64_t h, int64_t column, auto n) HWY_ATTR {
-      add<n>(p + h * ld + i, values + i * v.tile.cols + column, v.tile.cols, width, acc + h * width);
-    });
+    const T* value = v.tile.as<const T>() + v.row * v.tile.cols;
+    for (int64_t i = 0; i < v.count; ++i, value += v.tile.cols)
+      for (int64_t h = 0; h < heads; ++h) {
+        const Vec by = set(p[h * ld + i]);
+        map(
+            width, acc + h * width, [&](Vec x, Vec sum) { return hn::MulAdd(by, x, sum); },
+            value + h / layout.group() * width, acc + h * width);
+      }
   });
 }
 
