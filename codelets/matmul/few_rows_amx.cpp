@@ -2,7 +2,6 @@
 // weights, which the unit takes as they lie in memory, and to sixteen rows of x, of which a copy has pairs of
 // neighbours one below the other.
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <cstring>
 
 #include "codelets/matmul/few_rows_bf16.hpp"
