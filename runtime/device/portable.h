@@ -8,7 +8,9 @@
 #ifdef __OPENCL_VERSION__
 
 #define KERNEL __kernel void
-#define FN static inline
+// Inlined by the front end: PoCL replaces a kernel's local arrays by each thread's own, but in the kernel
+// alone, and an optimiser may name the array in a function that is inlined later: threads then share it.
+#define FN static inline __attribute__((always_inline))
 #define GLOBAL __global
 #define LOCAL __local
 #define LOCAL_ARG __local
