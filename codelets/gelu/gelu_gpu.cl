@@ -34,13 +34,18 @@ FN wide tail_bf16(wide a, wide* gauss) {
 #define tail_f16 tail_bf16
 #define TAIL(T, a, gauss) PASTE(tail, T)(a, gauss)
 
+// exp(-x (a + b x²)) for -10 ≤ x ≤ 10; for 16 bits with the last product inside the exponent's own.
+FN wide exp_of_f32(wide x) { return exp_to_f32(-x * (A + B * x * x)); }
+FN wide exp_of_bf16(wide x) { return exp2_of_product_bf16(-1.44269504f * A - 1.44269504f * B * (x * x), x); }
+#define exp_of_f16 exp_of_bf16
+
 FN wide gelu_of(wide x) {
   if (EXACT) {
     wide gauss;
     const wide a = smaller(magnitude(x), 13.0f);
     return pick(x < 0.0f, SPLAT(0.0f), x) - a * TAIL(T, a, &gauss);  // x brings a NaN
   }
-  return x * RECIPW(T, 1.0f + EXPW(T, clamped(-x * (A + B * x * x), -87.0f, 87.0f)));
+  return x * RECIPW(T, 1.0f + PASTE(exp_of, T)(clamped(x, -9.98f, 9.98f)));
 }
 
 FN wide slope(wide x) {
@@ -50,14 +55,21 @@ FN wide slope(wide x) {
     return p + x * (0.3989422804f * gauss);
   }
   x = clamped(x, -10.0f, 10.0f);  // beyond, p is 0 or 1
-  const wide e = EXPW(T, -x * (A + B * x * x)), p = RECIPW(T, 1.0f + e);
+  const wide e = PASTE(exp_of, T)(x), p = RECIPW(T, 1.0f + e);
   return p + x * p * (e * p) * (A + 3.0f * B * x * x);
 }
 
 KERNEL gelu(GLOBAL const T* x, GLOBAL T* y, long n) {
-  EACH_WIDE(i, n) STOREW(T, y, i, n, gelu_of(LOADW(T, x, i, n)));
+  EACH_WIDE(i, n) {
+    LOAD_AHEAD(x + i);
+    STOREW(T, y, i, n, gelu_of(LOADW(T, x, i, n)));
+  }
 }
 
 KERNEL gelu_backward(GLOBAL const T* x, GLOBAL const T* d_y, GLOBAL T* d_x, long n) {
-  EACH_WIDE(i, n) STOREW(T, d_x, i, n, LOADW(T, d_y, i, n) * slope(LOADW(T, x, i, n)));
+  EACH_WIDE(i, n) {
+    LOAD_AHEAD(x + i);
+    LOAD_AHEAD(d_y + i);
+    STOREW(T, d_x, i, n, LOADW(T, d_y, i, n) * slope(LOADW(T, x, i, n)));
+  }
 }

@@ -53,7 +53,7 @@ Grid in_runs(const Grid& grid, int cores) {
   if (grid.each == 0 && grid.in_row == 0) return grid;
   const int64_t groups =
       grid.in_row > 0 ? grid.groups[0]
-                      : std::max(count(grid.each, 4096), std::min(count(grid.each, 64), int64_t{4} * cores));
+                      : std::max(count(grid.each, 32768), std::min(count(grid.each, 64), int64_t{4} * cores));
   return {.groups = {groups, 1, 1}, .items = {1, 1}};
 }
 

@@ -175,6 +175,13 @@ FN void make_pairs(const wide& a, const wide& b, wide* u, wide* v) {
 #else
 #define IN_REGISTERS UNROLL
 #endif
+// What an elementwise loop that computes much will load later: there CPUs' own prefetching comes too late.
+// Where a loop computes little, or rows are read twice, it costs more than it gives.
+#ifdef ON_CPU
+#define LOAD_AHEAD(p) prefetch((p) + 1024, WIDE)
+#else
+#define LOAD_AHEAD(p)
+#endif
 #define WIDE_OF(T)                                                                             \
   FN wide load_wide_##T(GLOBAL const T* p, long i, long n, float other) {                      \
     if (n - i >= WIDE && MAY_BE_WHOLE(p + i)) return whole_##T(p + i);                         \
@@ -239,13 +246,14 @@ FN wide exp_to_f32(wide x) {
   y = y * part * part + part + 1.0f;
   return AS_WIDE(AS_BITS(y) + (AS_BITS(rounded) << 23));
 }
-FN wide exp2_to_bf16(float factor, wide x) {  // of factor · x
-  const wide rounded = factor * x + 0x1.8p23f, part = factor * x - (rounded - 0x1.8p23f);
+FN wide exp2_of_product_bf16(wide a, wide b) {
+  const wide rounded = fma(a, b, SPLAT(0x1.8p23f)), part = fma(a, b, 0x1.8p23f - rounded);
   wide y = 0.0551716685f * part + 0.242611125f;
   y = y * part + 0.693260968f;
   y = y * part + 0.999928057f;
   return AS_WIDE(AS_BITS(y) + (AS_BITS(rounded) << 23));
 }
+FN wide exp2_to_bf16(float factor, wide x) { return exp2_of_product_bf16(SPLAT(factor), x); }
 FN wide exp_to_bf16(wide x) { return exp2_to_bf16(1.44269504f, x); }
 FN float exp2_fast(float x) { return exp2(x); }  // these two of any x
 FN wide exp2_wide(wide x) { return exp2(x); }
@@ -257,6 +265,7 @@ FN float exp2_fast(float x) {  // to 2 ulp
   return y;
 }
 FN wide exp2_wide(const wide& x) { EACH8(exp2_fast(x.v[k])); }
+FN wide exp2_of_product_bf16(const wide& a, const wide& b) { EACH8(exp2_fast(a.v[k] * b.v[k])); }
 FN wide exp2_to_bf16(float factor, const wide& x) { EACH8(exp2_fast(factor * x.v[k])); }
 FN wide exp_to_bf16(const wide& x) { return exp2_to_bf16(1.44269504f, x); }
 #endif
