@@ -18,7 +18,7 @@ class DeviceCopies;
 // What a StarPU task needs to find its way back: its cl_arg.
 struct Call final : DispatchTask {
   TaskRunner* runner = nullptr;
-  const TaskSet* set = nullptr;
+  TaskSet* set = nullptr;
   int index = 0;
   int n_buffers = 0;
   void* const* host =

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/starpu/tasks.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <thread>
@@ -47,31 +49,68 @@ void run_on_opencl(void** buffers, void* argument) {
 }
 // NOLINTEND(performance-no-int-to-ptr)
 
-// What a worker goes on with: the most urgent of the tasks that its last one made ready. Only tasks of the
-// same set, because a set starts anew when all of its tasks are done, and by then StarPU must have its task
-// back.
+// What a worker goes on with: the tasks that its last ones made ready. Only tasks of the same set, because a
+// set starts anew when all of its tasks are done, and by then StarPU must have its task back.
 struct Following {
-  const TaskSet* set;
-  Call* call = nullptr;
+  TaskSet* set;
+  std::vector<Call*>& ready;  // a heap, the most urgent first
 };
 thread_local Following* following = nullptr;  // while a task of this worker finishes
 
-// A worker goes on for so long; then what it made ready goes to StarPU, which wakes others. Those do not
-// repeat a steal that failed, and would miss what waits in this worker's queue.
-constexpr std::chrono::microseconds longest_run{200};
+bool less_urgent(const Call* a, const Call* b) { return a->priority < b->priority; }
+
+// How long a worker goes on, and what it leaves to others: all but the next one after a long task, half while
+// some worker has nothing to do, and nothing while all of them go on. It returns to StarPU now and then,
+// where more urgent tasks may wait, and sooner while some worker has nothing to do and may have missed them.
+class Run {
+ public:
+  Run() { n_running.fetch_add(1, std::memory_order_relaxed); }
+  ~Run() { n_running.fetch_sub(1, std::memory_order_relaxed); }
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
+
+  // After a task, of `n` that are ready.
+  size_t for_others(size_t n) {
+    const Clock::time_point now = Clock::now();
+    const bool is_long = now - std::exchange(last_, now) > long_task;
+    const bool all = n_running.load(std::memory_order_relaxed) == n_workers_;
+    if (n == 0 || now - begin_ > (all ? longest_run_of_all : longest_run)) return n;
+    if (is_long) return n - 1;
+    return all ? 0 : n / 2;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::microseconds long_task{100}, longest_run{200}, longest_run_of_all{1000};
+  static inline std::atomic<unsigned> n_running{0};  // StarPU exists once
+
+  const Clock::time_point begin_ = Clock::now();
+  Clock::time_point last_ = begin_;
+  const unsigned n_workers_ = starpu_worker_get_count();
+};
+
+void start(const Call& call);
 
 void run_and_go_on(void**, void* argument) {
+  thread_local std::vector<Call*> ready;  // empty between runs
   auto* call = static_cast<Call*>(argument);
   const int worker = starpu_worker_get_id();
-  Following next{call->set};
-  const auto until = std::chrono::steady_clock::now() + longest_run;
-  while (call) {
+  Following next{call->set, ready};
+  Run run;
+  while (true) {
     call->worker = worker;
     call->runner->run(call->index, worker, call->host);
-    following = std::chrono::steady_clock::now() < until ? &next : nullptr;
+    following = &next;
     call->runner->finished(call->index, worker);  // the last one of a step may take `call` with it
     following = nullptr;
-    call = std::exchange(next.call, nullptr);
+    for (size_t left = run.for_others(ready.size()); left > 0; --left) {
+      start(*ready.back());
+      ready.pop_back();
+    }
+    if (ready.empty()) break;
+    call = ready.front();
+    std::ranges::pop_heap(ready, less_urgent);
+    ready.pop_back();
   }
 }
 
@@ -157,13 +196,13 @@ class StarpuTasks final : public TaskSet {
     Call* call = &calls_[static_cast<size_t>(task)];
     call->kind = kind;
     if (following && following->set == this) {
-      if (!following->call || call->priority > following->call->priority) std::swap(call, following->call);
-      if (!call) return;
+      following->ready.push_back(call);
+      std::ranges::push_heap(following->ready, less_urgent);
+      return;
     }
     start(static_cast<size_t>(call->index));
   }
 
- private:
   void start(size_t t) {
     await_termination(t);
     free(static_cast<void*>(tasks_[t].dyn_interfaces));  // every submission allocates them anew
@@ -173,6 +212,7 @@ class StarpuTasks final : public TaskSet {
       std::abort();  // no worker for a CPU task: our bug
   }
 
+ private:
   // The callback of a task runs shortly before StarPU is through with its structure.
   void await_termination(size_t t) {
     if (!submitted_[t]) return;
@@ -219,6 +259,8 @@ class StarpuTasks final : public TaskSet {
   std::vector<std::vector<starpu_data_access_mode>> modes_;
   std::vector<char> submitted_;
 };
+
+void start(const Call& call) { static_cast<StarpuTasks*>(call.set)->start(static_cast<size_t>(call.index)); }
 
 }  // namespace
 

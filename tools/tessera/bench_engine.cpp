@@ -49,28 +49,30 @@ struct StepTimes {
   double wall = 0, submit = 0;  // seconds
 };
 
-// Medians: steps follow each other without a pause, as in training.
+// Steps follow each other without a pause, as in training, and each begins where workers are through with
+// their part of the one before. So the time from one end to the next says nothing, and rounds of several
+// steps are timed as a whole; their median.
 StepTimes times_of(Session& session, const Plan& plan, int steps) {
   using Clock = std::chrono::steady_clock;
   const auto seconds = [](Clock::duration time) { return std::chrono::duration<double>(time).count(); };
+  constexpr int rounds = 4;
+  const int in_round = (steps + rounds - 1) / rounds;
   Executor executor(session, plan);
+  for (int k = 0; k < 2; ++k) executor.run().wait();  // caches are warm then
   std::vector<double> walls, submits;
-  Executor::Step before = executor.run();
-  auto last = Clock::now();
-  for (int step = 0; step < steps + 2; ++step) {
+  for (int round = 0; round < rounds; ++round) {
     const auto begin = Clock::now();
-    const Executor::Step next = executor.run();  // does not wait: only one step is in flight
-    const auto started = Clock::now();
-    before.wait();
-    const auto now = Clock::now();
-    if (step >= 2) {  // caches are warm
-      walls.push_back(seconds(now - last));
-      submits.push_back(seconds(started - begin));
+    std::optional<Executor::Step> before;
+    for (int step = 0; step < in_round; ++step) {
+      const auto submit = Clock::now();
+      const Executor::Step next = executor.run();  // does not wait: only one step is in flight
+      submits.push_back(seconds(Clock::now() - submit));
+      if (before) before->wait();
+      before = next;
     }
-    last = now;
-    before = next;
+    before->wait();
+    walls.push_back(seconds(Clock::now() - begin) / in_round);
   }
-  before.wait();
   return {median(std::move(walls)), median(std::move(submits))};
 }
 
