@@ -30,7 +30,7 @@ at which half of the machine is still used.
 JSON: a line per measurement with the keys
   engine scheduler workers pattern task_us   what was measured
   tasks               tasks per step
-  us_per_task         wall time per task, the median over the steps
+  us_per_task         wall time per task, the median of rounds of several steps
   submit_us_per_task  what the submitting thread spends of it to start a step
   efficiency          tasks · task_us / (workers · wall); null where the tasks do nothing. At most 1 / workers
                       for a chain.
