@@ -17,7 +17,7 @@ usage: tools/lint.sh [format | tidy [BASE | --all] | fix | --help]
 END
 }
 
-sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.cl'; }
+sources() { git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.h' '*.cl'; }
 
 format() {
   install_packages clang-format-19

@@ -157,7 +157,7 @@ FN void store4_f16(GLOBAL f16* p, long i, float4 x) {
 #ifdef ON_CPU
 #define WIDE 16
 #define EACH_BY(step, i, n)                                                                           \
-  for (long end_ = (n), run_ = ((end_ + LONG_ITEMS - 1) / LONG_ITEMS + (step) - 1) / (step) * (step), \
+  for (long end_ = (n), run_ = ((end_ + LONG_ITEMS - 1) / LONG_ITEMS - 1 + (step)) / (step) * (step), \
             i = LONG_ITEM * run_, last_ = min(end_, i + run_);                                        \
        i < last_; i += (step))
 #define EACH_IN_ROWS_BY(step, r, c, cols) for (long r = GROUP(0), c = 0; c < (cols); c += (step))

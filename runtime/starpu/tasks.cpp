@@ -61,7 +61,7 @@ bool less_urgent(const Call* a, const Call* b) { return a->priority < b->priorit
 
 // How long a worker goes on, and what it leaves to others: all but the next one after a long task, half while
 // some worker has nothing to do, and nothing while all of them go on. It returns to StarPU now and then,
-// where more urgent tasks may wait, and sooner while some worker has nothing to do and may have missed them.
+// where more urgent tasks may wait, and sooner while some worker has nothing to do.
 class Run {
  public:
   Run() { n_running.fetch_add(1, std::memory_order_relaxed); }

@@ -22,7 +22,7 @@ struct Codelet {
 
   Codelet();
   void keep_to_kinds();  // a task that wants a kind of workers
-  // A worker goes on with what its task made ready, without asking StarPU, to whose policy such a task
+  // A worker goes on with what its tasks made ready, without asking StarPU, to whose policy such a task
   // returns to the same worker anyway. For CPU workers in the main memory.
   void go_on();
   Codelet(const Codelet&) = delete;
