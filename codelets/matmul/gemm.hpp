@@ -1,4 +1,4 @@
-// One matrix product on the calling thread, by oneDNN; primitives are made once per shape and kept.
+// One matrix product on the calling thread.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -19,8 +19,8 @@ struct Gemm {
   bool transpose_a = false, transpose_b = false;
   bool accumulate = false;  // add to what C holds
   DType a = DType::f32, b = DType::f32, c = DType::f32;
-  bool bias = false;  // f32
-  Activation activation = Activation::none;
+  bool bias = false;                         // f32
+  Activation activation = Activation::none;  // on CUDA
 
   bool operator==(const Gemm&) const = default;
 };
@@ -36,12 +36,12 @@ struct GemmOperands {
 void gemm(const Gemm& shape, const GemmOperands& operands);
 
 inline constexpr int64_t few_rows = 16;                                  // of more, the library is faster
-void few_rows_product(const Gemm& shape, const GemmOperands& operands);  // few rows, no activation
+void few_rows_product(const Gemm& shape, const GemmOperands& operands);  // of these
+void panel_product(const Gemm& shape, const GemmOperands& operands);     // what gemm does without AVX-512
 
 std::string gemm_library();  // its name, version and instruction set
 
-// Whether this CPU multiplies bf16 itself; otherwise gemm widens the operands first, which is faster than
-// emulation.
+// Whether this CPU multiplies bf16 itself; otherwise gemm widens the operands.
 bool bf16_units();
 
 }  // namespace tessera

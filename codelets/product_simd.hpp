@@ -33,7 +33,7 @@ struct Product {
 
 // c[i, j] (+)= Σ_k a(i, k) b[k, j] for n_rows rows and n_vectors vectors of columns.
 template <int n_rows, int n_vectors>
-HWY_NOINLINE void panel(int64_t n_steps, LeftFactor a, RightFactor b, Product c) {
+HWY_INLINE void panel(int64_t n_steps, LeftFactor a, RightFactor b, Product c) {
   const int64_t step = lanes();
   Vec sums[n_rows][n_vectors];
 #pragma GCC unroll 8
