@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <hwy/targets.h>
 
+#include <algorithm>
 #include <cmath>
 #include <random>
 #include <string>
@@ -58,7 +59,8 @@ void check(Gemm g, const std::string& what) {
       double sum = (g.accumulate ? before.at(i, j) : 0) + (g.bias ? bias[static_cast<size_t>(j)] : 0);
       for (int64_t k = 0; k < g.k; ++k)
         sum += (g.transpose_a ? a.at(k, i) : a.at(i, k)) * (g.transpose_b ? b.at(j, k) : b.at(k, j));
-      ASSERT_NEAR(c.at(i, j), sum, 8 * eps * std::sqrt(static_cast<double>(g.k)) + eps * std::abs(sum))
+      ASSERT_NEAR(c.at(i, j), sum,
+                  2 * eps * std::sqrt(static_cast<double>(g.k)) * std::max(4.0, std::abs(sum)))
           << what << ": row " << i << ", column " << j;
     }
 }
