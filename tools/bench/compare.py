@@ -1,6 +1,7 @@
 """Runs Tessera and its peers in turns and prints figures, targets and ratios as a Markdown table; see compare.sh."""
 # SPDX-License-Identifier: Apache-2.0
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -13,21 +14,75 @@ PEERS = pathlib.Path(__file__).parent / "peers"
 THREADS = 2
 
 
+def cpu_lines(name):
+    return [line.split(":", 1)[1].strip() for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+            if line.split(":")[0].strip() == name]
+
+
+def cpu_name():
+    return next(iter(cpu_lines("model name")), "unknown")
+
+
+def has_bf16_units():
+    return any(flags & {"avx512_bf16", "amx_bf16", "bf16"}
+               for flags in (set(line.split()) for name in ("flags", "Features") for line in cpu_lines(name)[:1]))
+
+
+class Kept:
+    """What was measured before, in a file of JSON lines: a command's first run there is its first run here."""
+
+    def __init__(self, path, program):
+        self.path, self.left = pathlib.Path(path), {}
+        here = {"program": hashlib.sha256(pathlib.Path(program).resolve().read_bytes()).hexdigest(), "cpu": cpu_name()}
+        try:
+            before = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
+            if before and before[0] != here:
+                sys.exit(f"compare: {path} was measured by another program or on another machine; remove it, or name "
+                         "another file")
+            for line in before[1:]:
+                self.left.setdefault(line["command"], []).append(line["printed"])
+        except (ValueError, KeyError, TypeError, OSError) as what:
+            sys.exit(f"compare: {path} does not hold what --keep writes ({what}); remove it, or name another file")
+        if not before:
+            self.write(here)
+
+    def write(self, line):
+        try:
+            with self.path.open("a") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as what:
+            sys.exit(f"compare: cannot write {self.path}: {what.strerror}")
+
+    def next(self, command):
+        runs = self.left.get(command)
+        return runs.pop(0) if runs else None
+
+    def add(self, command, printed):
+        self.write({"command": command, "printed": printed})
+
+
 class Runner:
     """Runs one command after the other; each prints JSON lines."""
 
     def __init__(self, args):
         self.program, self.python = args.program, args.python
+        self.kept = Kept(args.keep, args.program) if args.keep else None
 
-    def run(self, command, env=None):
+    def run(self, command, key=None):
+        key = key or " ".join(command)
+        if self.kept and (known := self.kept.next(key)) is not None:
+            return known
         print("compare:", " ".join(command), file=sys.stderr, flush=True)
-        done = subprocess.run(command, capture_output=True, text=True, env=env)
+        done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"compare: {' '.join(command)} failed:\n{done.stderr[-2000:]}")
-        return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        if self.kept:
+            self.kept.add(key, lines)
+        return lines
 
-    def tessera(self, *words):
-        return self.run([self.program, *map(str, words), "--json"])
+    def tessera(self, *words, key=None):
+        return self.run([self.program, *map(str, words), "--json"], key)
 
     def bench(self, *words):
         return self.tessera("bench", *words, "--workers", min(THREADS, os.cpu_count()))
@@ -82,7 +137,10 @@ def steps(run, report, args, figures):
     wanted = []  # shape, dtype
     shapes = ("llama17m",) if args.quick else ("gpt30m", "gpt2", "llama17m")
     for figure, dtype in ((1, "f32"), (2, "bf16")):
-        if figure in figures:
+        if figure == 2 and 2 in figures and not has_bf16_units():
+            # PyTorch 2.15 multiplies at 1 to 2 GF/s then: one step of gpt30m takes five minutes.
+            report.left_out(2, "steps in bf16", "this CPU has no units for it, which PyTorch needs")
+        elif figure in figures:
             wanted += [(shape, dtype) for shape in shapes]
     if 3 in figures:
         wanted.append(("chargpt", "f32"))
@@ -153,7 +211,7 @@ def shakespeare(run, report, args):
         return report.left_out(3, what, "--quick" if args.quick else "TESSERA_DATA is not set")
     with tempfile.TemporaryDirectory() as folder:
         ours = run.tessera("train", "examples/shakespeare.toml", "--out", folder, "--set",
-                           f"run.workers={min(THREADS, os.cpu_count())}")[0]
+                           f"run.workers={min(THREADS, os.cpu_count())}", key="train examples/shakespeare.toml")[0]
     peer = run.peer("char_gpt.py", pathlib.Path(data) / "tinyshakespeare" / "input.txt")
     report.row(3, what, [ours["seconds"]], "{:.0f}", ("≤", 60))
     report.row(3, what, [ours["seconds"]], "{:.0f}", ("≤", 0.6), {peer["peer"]: [peer["seconds"]]}, lower=True)
@@ -237,11 +295,17 @@ def cost(run, report, args):
                "{:.1f} %", ("≤", 10))
 
 
+def shown_arguments(words):
+    """Without --keep and its file, which change no figure."""
+    at = words.index("--keep") if "--keep" in words else len(words)
+    return words[:at] + words[at + 2:]
+
+
 def head_of(run, args):
     info = {}
     for line in run.tessera("info"):
         info.update(line)
-    words = " ".join(["tools/bench/compare.sh"] + sys.argv[5:])
+    words = " ".join(["tools/bench/compare.sh", *shown_arguments(sys.argv[5:])])
     return (f"`{words}` on {info['cpu']}, {info['cores']} cores, {THREADS} threads or workers each: medians "
             f"of {args.runs} runs in turns, ± half the range.")
 
@@ -253,6 +317,7 @@ def main():
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--runs", type=int, default=0)
     parser.add_argument("--figures", default="1,2,3,4,5,6,7")
+    parser.add_argument("--keep")
     args = parser.parse_args()
     try:
         figures = {int(word) for word in args.figures.split(",")}

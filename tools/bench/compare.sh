@@ -13,6 +13,7 @@ usage: tools/bench/compare.sh [--quick] [--runs N] [--figures 1,2,…] | --help
   --runs N     rounds in which each side is measured once; default 3
   --figures L  only these: 1 f32 steps, 2 bf16 steps, 3 the character model, 4 engine, 5 decode, 6 memory,
                7 cost against work
+  --keep FILE  adds what is measured to FILE, and takes from it what is there: an interrupted comparison goes on
 
 Leave the machine idle. The whole takes about an hour; progress goes to stderr, the table to stdout. Two threads or
 workers on each side. Peers are PyTorch and, for figure 5, llama.cpp (built natively: some minutes). They come from PyPI,
@@ -30,7 +31,7 @@ arguments=()
 while [ $# -gt 0 ]; do
   case $1 in
     --quick) quick=1 arguments+=(--quick) ;;
-    --runs | --figures)
+    --runs | --figures | --keep)
       [ $# -gt 1 ] || die "$1 needs a value; see tools/bench/compare.sh --help"
       [ "$1" != --figures ] || figures=$2
       arguments+=("$1" "$2")
