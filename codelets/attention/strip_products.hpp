@@ -1,8 +1,8 @@
 // The products of attention on a block of strips; columns of scores count from the first key of a chunk.
 // SPDX-License-Identifier: Apache-2.0
 #include "codelets/attention/packing_simd.hpp"
-#include "codelets/product_simd.hpp"
 #include "codelets/attention/softmax_rows.hpp"
+#include "codelets/product_simd.hpp"
 
 #if defined(TESSERA_CODELETS_STRIP_PRODUCTS) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_CODELETS_STRIP_PRODUCTS
