@@ -104,20 +104,20 @@ std::string gemm_library() {
                      static_cast<unsigned>(dnnl::get_effective_cpu_isa()));
 }
 
+// Later instruction sets have the bits of those that they include.
+static bool library_has(dnnl::cpu_isa wanted) {
+  const auto bits = static_cast<unsigned>(wanted);
+  return (static_cast<unsigned>(dnnl::get_effective_cpu_isa()) & bits) == bits;
+}
+
 bool bf16_units() {
-  static const bool native = [] {
-    const auto isa = dnnl::get_effective_cpu_isa();
-    return isa == dnnl::cpu_isa::avx512_core_bf16 || isa == dnnl::cpu_isa::avx512_core_amx;
-  }();
+  static const bool native = library_has(dnnl::cpu_isa::avx512_core_bf16);
   return native;
 }
 
 // Without AVX-512 the library is as fast as panel_product at its best shapes, and at others half as fast.
 static bool best_by_library(const Gemm& g) {
-  static const bool wide = [] {
-    const auto isa = dnnl::get_effective_cpu_isa();
-    return isa == dnnl::cpu_isa::avx512_core || isa == dnnl::cpu_isa::avx512_core_vnni || bf16_units();
-  }();
+  static const bool wide = library_has(dnnl::cpu_isa::avx512_core);
   const bool f32 = g.a == DType::f32 && g.b == DType::f32 && g.c == DType::f32;
   return (f32 && wide) || (g.a == DType::bf16 && g.b == DType::bf16 && bf16_units());
 }
