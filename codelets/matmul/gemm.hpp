@@ -35,7 +35,7 @@ struct GemmOperands {
 
 void gemm(const Gemm& shape, const GemmOperands& operands);
 
-inline constexpr int64_t few_rows = 16;                                  // of more, the library is faster
+inline constexpr int64_t few_rows = 16;                                  // of more, whole blocks are faster
 void few_rows_product(const Gemm& shape, const GemmOperands& operands);  // of these
 void panel_product(const Gemm& shape, const GemmOperands& operands);     // what gemm does without AVX-512
 

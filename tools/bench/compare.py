@@ -28,12 +28,23 @@ def has_bf16_units():
                for flags in (set(line.split()) for name in ("flags", "Features") for line in cpu_lines(name)[:1]))
 
 
+def fingerprint(program):
+    """Of the command and its library, which lies beside it or, installed, in lib."""
+    program = pathlib.Path(program).resolve()
+    library = (folder / "libtessera.so" for folder in (program.parent, program.parent.parent / "lib"))
+    whole = hashlib.sha256()
+    for file in (program, *library):
+        if file.exists():
+            whole.update(file.read_bytes())
+    return whole.hexdigest()
+
+
 class Kept:
     """What was measured before, in a file of JSON lines: a command's first run there is its first run here."""
 
     def __init__(self, path, program):
         self.path, self.left = pathlib.Path(path), {}
-        here = {"program": hashlib.sha256(pathlib.Path(program).resolve().read_bytes()).hexdigest(), "cpu": cpu_name()}
+        here = {"program": fingerprint(program), "cpu": cpu_name()}
         try:
             before = [json.loads(line) for line in self.path.read_text().splitlines()] if self.path.exists() else []
             if before and before[0] != here:
