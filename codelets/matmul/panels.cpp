@@ -18,7 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 namespace {
 
-// Of both factors at a time; multiples of what a panel has.
+// Of both factors at a time; the rows are whole panels.
 constexpr int64_t block_steps = 256, block_rows = 192, block_cols = 1032;
 
 constexpr int64_t panel_rows = HWY_MAX_BYTES >= 64 ? 8 : 4;
@@ -188,6 +188,7 @@ void multiply_by_panels(const Gemm& g, const GemmOperands& with) {
   ScratchScope scope;
   const Factor a{with.a, g.a, g.lda, !g.transpose_a}, b{with.b, g.b, g.ldb, g.transpose_b};
   const auto as_it_is = [](auto x) { return x; };
+  const auto sum = [](auto x, auto y) { return hn::Add(x, y); };
   with_float(g.c, [&]<class T>(T) {
     constexpr bool in_place = std::is_same_v<T, float>;
     T* c = static_cast<T*>(with.c);
@@ -196,7 +197,7 @@ void multiply_by_panels(const Gemm& g, const GemmOperands& with) {
     for (int64_t i = 0; i < g.m && sums.add; ++i) {
       float* to = sums.at + i * sums.ld;
       if (g.accumulate && g.bias)
-        map(g.n, to, [](auto x, auto y) { return hn::Add(x, y); }, c + i * g.ldc, with.bias);
+        map(g.n, to, sum, c + i * g.ldc, with.bias);
       else if (g.bias)
         map(g.n, to, as_it_is, with.bias);
       else if (!in_place)

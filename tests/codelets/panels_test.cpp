@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "codelets/matmul/gemm.hpp"
+#include "runtime/core/error.hpp"
 
 namespace tessera {
 namespace {
@@ -91,6 +92,13 @@ TEST(PanelProduct, IsTheNaiveSumOnEveryVectorUnit) {
       }
   }
   hwy::SetSupportedTargetsForTest(0);
+}
+
+TEST(Gemm, RefusesAnActivationOnTheCpu) {
+  float x = 1, y = 0;
+  const Gemm g{.m = 1, .n = 1, .k = 1, .lda = 1, .ldb = 1, .ldc = 1, .activation = Activation::relu};
+  EXPECT_THROW(gemm(g, {.a = &x, .b = &x, .c = &y}), Error);
+  EXPECT_EQ(y, 0);
 }
 
 }  // namespace
