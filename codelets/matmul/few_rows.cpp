@@ -76,7 +76,8 @@ void add_rows(const Gemm& g, const float* x, const T* b, float* y) {
 }
 
 // y[r, c] += x[r, :] · b[c, :] for some rows of both, one sum for each pair. Meanwhile `ahead` further rows
-// of b come closer, from `next` on.
+// of b come closer, from `next` on: into the second cache, as the first one can wait for too few lines at a
+// time to hide memory.
 template <int rows, int columns, int ahead, class T>
 HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* next, float* y) {
   Vec sums[rows][columns];
@@ -85,38 +86,43 @@ HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* 
   each_vector(g.k, [&](int64_t l, auto part) HWY_ATTR {
     Vec weights[columns];
     for (int c = 0; c < columns; ++c) weights[c] = load(b + c * g.ldb + l, part);
-    for (int c = 0; c < ahead; ++c) hwy::Prefetch(next + c * g.ldb + l);
+    for (int c = 0; c < ahead; ++c) __builtin_prefetch(next + c * g.ldb + l, 0, 2);
     for (int r = 0; r < rows; ++r) {
       const Vec by = load(x + r * g.k + l, part);
       for (int c = 0; c < columns; ++c) sums[r][c] = hn::MulAdd(by, weights[c], sums[r][c]);
     }
   });
-  float by_row[4];
   for (int r = 0; r < rows; ++r)
-    if constexpr (columns == 4) {
-      lane_sums(sums[r][0], sums[r][1], sums[r][2], sums[r][3], by_row);
-      for (int c = 0; c < columns; ++c) y[r * g.n + c] += by_row[c];
-    } else {
-      static_assert(columns == 1);
-      lane_sums(sums[r][0], set(0), set(0), set(0), by_row);
-      y[r * g.n] += by_row[0];
+    for (int first = 0; first < columns; first += 4) {
+      const int n = std::min(4, columns - first);
+      const auto sum = [&](int c) HWY_ATTR { return c < n ? sums[r][first + c] : set(0); };
+      float by_row[4];
+      lane_sums(sum(0), sum(1), sum(2), sum(3), by_row);
+      for (int c = 0; c < n; ++c) y[r * g.n + first + c] += by_row[c];
     }
 }
 
-// The rows of x in fours, which share the fetching of the next `columns` rows of b, and then one by one.
+// The rows of x in fours, and then one by one, with some rows of b. The first fours share the fetching of the
+// next rows of b.
 template <int columns, class T>
 HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, float* y) {
+  constexpr int share = columns == 6 ? 2 : 1;  // of a four, where there are enough of them
   const T* next = b + columns * g.ldb;
   int64_t r = 0;
   for (; r + 4 <= g.m; r += 4) {
     const float* rows = x + r * g.k;
     float* to = y + r * g.n;
-    if (g.m >= 16 && columns == 4)
-      add_dots_of<4, columns, 1>(g, rows, b, next + r % 16 / 4 * g.ldb, to);
-    else if (r == 0)
+    if (columns >= 4 && g.m >= 16) {
+      const int64_t fetched = r / 4 * share;
+      if (fetched < columns)
+        add_dots_of<4, columns, share>(g, rows, b, next + fetched * g.ldb, to);
+      else
+        add_dots_of<4, columns, 0>(g, rows, b, next, to);
+    } else if (r == 0) {
       add_dots_of<4, columns, columns>(g, rows, b, next, to);
-    else
+    } else {
       add_dots_of<4, columns, 0>(g, rows, b, next, to);
+    }
   }
   for (; r < g.m; ++r) add_dots_of<1, columns, 0>(g, x + r * g.k, b, next, y + r * g.n);
 }
@@ -126,10 +132,11 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
 // to the other.
 template <class T>
 void add_dots(const Gemm& g, const float* x, const T* b, float* y) {
-  constexpr int together = 4;
   int64_t j = 0;
-  if (g.m >= together)
-    for (; j + together <= g.n; j += together) add_dots_with_all<together>(g, x, b + j * g.ldb, y + j);
+  if (HWY_MAX_BYTES >= 64 && g.m >= 16)
+    for (; j + 6 <= g.n; j += 6) add_dots_with_all<6>(g, x, b + j * g.ldb, y + j);
+  if (g.m >= 4)
+    for (; j + 4 <= g.n; j += 4) add_dots_with_all<4>(g, x, b + j * g.ldb, y + j);
   for (; j < g.n; ++j) add_dots_with_all<1>(g, x, b + j * g.ldb, y + j);
 }
 

@@ -55,7 +55,7 @@ WITH_BF16 inline void add_dots_of(const BF16Dots& g, const bf16* x, const bf16* 
   for (; l + lanes <= g.k; l += lanes) {
     __m512bh weights[columns];
     for (int c = 0; c < columns; ++c) weights[c] = load(b + c * g.ldb + l);
-    for (int c = 0; c < ahead; ++c) __builtin_prefetch(next + c * g.ldb + l);
+    for (int c = 0; c < ahead; ++c) __builtin_prefetch(next + c * g.ldb + l, 0, 2);
     for (int r = 0; r < rows; ++r) {
       const __m512bh by = load(x + r * g.ldx + l);
       for (int c = 0; c < columns; ++c)
