@@ -28,8 +28,8 @@ struct Hash {
   size_t operator()(const Gemm& g) const {
     size_t h = 0;
     for (int64_t x : {g.m, g.n, g.k, g.lda, g.ldb, g.ldc}) h = h * 1000003 + static_cast<size_t>(x);
-    return h * 16 + (g.transpose_a ? 1 : 0) + (g.transpose_b ? 2 : 0) + (g.accumulate ? 4 : 0) +
-           (g.bias ? 8 : 0);
+    return h * 32 + (g.transpose_a ? 1 : 0) + (g.transpose_b ? 2 : 0) + (g.accumulate ? 4 : 0) +
+           (g.bias ? 8 : 0) + (g.packed_b ? 16 : 0);
   }
 };
 
@@ -48,27 +48,54 @@ struct Library {
   Library() { omp_set_num_threads(1); }  // of this thread: tasks are the parallelism
 };
 
-Product make_product(const Gemm& g, const dnnl::engine& engine) {
+Library& library() {
+  thread_local Library instance;
+  return instance;
+}
+
+using Desc = dnnl::memory::desc;
+
+Desc matrix(int64_t rows, int64_t cols, int64_t ld, bool transposed, DType type) {
   using Dims = dnnl::memory::dims;
-  auto matrix = [](int64_t rows, int64_t cols, int64_t ld, bool transposed, DType type) {
-    return dnnl::memory::desc({rows, cols}, data_type(type), transposed ? Dims{1, ld} : Dims{ld, 1});
-  };
-  const auto a = matrix(g.m, g.k, g.lda, g.transpose_a, g.a);
-  const auto b = matrix(g.k, g.n, g.ldb, g.transpose_b, g.b);
-  const auto c = matrix(g.m, g.n, g.ldc, false, g.c);
-  const auto bias = g.bias ? dnnl::memory::desc({1, g.n}, dnnl::memory::data_type::f32, Dims{g.n, 1})
-                           : dnnl::memory::desc();
+  return {{rows, cols}, data_type(type), transposed ? Dims{1, ld} : Dims{ld, 1}};
+}
+
+dnnl::matmul::primitive_desc describe(const Desc& a, const Desc& b, const Desc* bias, const Desc& c,
+                                      const dnnl::primitive_attr& attributes = {}) {
+#if DNNL_VERSION_MAJOR >= 3
+  return {library().engine, a, b, bias ? *bias : Desc(), c, attributes};
+#else
+  return {bias ? dnnl::matmul::desc(a, b, *bias, c) : dnnl::matmul::desc(a, b, c), attributes,
+          library().engine};
+#endif
+}
+
+// As pack_right lays it out.
+Desc packed_right(const Gemm& g) {
+  using Tag = dnnl::memory::format_tag;
+  return {{g.k, g.n}, data_type(g.b), g.b == DType::f32 ? Tag::BA16a64b : Tag::BA16a64b2a};
+}
+
+// Whether that is what the library would choose itself, which does not depend on sizes.
+bool likes_packed(DType type) {
+  constexpr int64_t size = 256;
+  const Gemm g{.m = size, .n = size, .k = size, .a = type, .b = type, .c = type};
+  const Desc rows = matrix(size, size, size, false, type);
+  const Desc any({size, size}, data_type(type), dnnl::memory::format_tag::any);
+  return describe(rows, any, nullptr, rows).weights_desc() == packed_right(g);
+}
+
+Product make_product(const Gemm& g) {
+  const dnnl::engine& engine = library().engine;
+  const Desc a = matrix(g.m, g.k, g.lda, g.transpose_a, g.a);
+  const Desc b = g.packed_b ? packed_right(g) : matrix(g.k, g.n, g.ldb, g.transpose_b, g.b);
+  const Desc c = matrix(g.m, g.n, g.ldc, false, g.c);
+  const Desc bias = matrix(1, g.n, g.n, false, DType::f32);
   dnnl::post_ops after;
   if (g.accumulate) after.append_sum(1.f);
   dnnl::primitive_attr attributes;
   attributes.set_post_ops(after);
-#if DNNL_VERSION_MAJOR >= 3
-  const dnnl::matmul::primitive_desc description(engine, a, b, bias, c, attributes);
-#else
-  const dnnl::matmul::primitive_desc description(
-      g.bias ? dnnl::matmul::desc(a, b, bias, c) : dnnl::matmul::desc(a, b, c), attributes, engine);
-#endif
-  Product product{dnnl::matmul(description),
+  Product product{dnnl::matmul(describe(a, b, g.bias ? &bias : nullptr, c, attributes)),
                   dnnl::memory(a, engine, nullptr),
                   dnnl::memory(b, engine, nullptr),
                   dnnl::memory(c, engine, nullptr),
@@ -83,17 +110,16 @@ Product make_product(const Gemm& g, const dnnl::engine& engine) {
 }
 
 void multiply(const Gemm& g, const GemmOperands& operands) {
-  thread_local Library library;
-  auto found = library.products.find(g);
-  if (found == library.products.end())
-    found = library.products.emplace(g, make_product(g, library.engine)).first;
+  auto& products = library().products;
+  auto found = products.find(g);
+  if (found == products.end()) found = products.emplace(g, make_product(g)).first;
   Product& product = found->second;
   product.a.set_data_handle(const_cast<void*>(operands.a));
   product.b.set_data_handle(const_cast<void*>(operands.b));
   product.c.set_data_handle(operands.c);
   if (g.bias) product.bias.set_data_handle(const_cast<float*>(operands.bias));
-  product.primitive.execute(library.stream, product.arguments);
-  library.stream.wait();
+  product.primitive.execute(library().stream, product.arguments);
+  library().stream.wait();
 }
 
 }  // namespace
@@ -122,8 +148,17 @@ static bool best_by_library(const Gemm& g) {
   return (f32 && wide) || (g.a == DType::bf16 && g.b == DType::bf16 && bf16_units());
 }
 
+int64_t packed_size(const Gemm& g) {
+  if (!best_by_library(g)) return 0;
+  static const bool f32 = likes_packed(DType::f32), bf16 = bf16_units() && likes_packed(DType::bf16);
+  if (!(g.b == DType::f32 ? f32 : bf16)) return 0;
+  const auto rows = packed_rows * static_cast<int64_t>(sizeof(float) / size_of(g.b));
+  return (g.k + rows - 1) / rows * rows * ((g.n + packed_columns - 1) / packed_columns * packed_columns);
+}
+
 void gemm(const Gemm& g, const GemmOperands& operands) {
   if (g.activation != Activation::none) throw error("gemm: on the CPU a product has no activation");
+  if (g.packed_b) return multiply(g, operands);
   if (g.m <= few_rows) return few_rows_product(g, operands);
   if (best_by_library(g)) return multiply(g, operands);
   panel_product(g, operands);

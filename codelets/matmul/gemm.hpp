@@ -18,6 +18,7 @@ struct Gemm {
   int64_t lda = 0, ldb = 0, ldc = 0;
   bool transpose_a = false, transpose_b = false;
   bool accumulate = false;  // add to what C holds
+  bool packed_b = false;    // B lies as pack_right left it; ldb and transpose_b are then of no account
   DType a = DType::f32, b = DType::f32, c = DType::f32;
   bool bias = false;                         // f32
   Activation activation = Activation::none;  // on CUDA
@@ -38,6 +39,12 @@ void gemm(const Gemm& shape, const GemmOperands& operands);
 inline constexpr int64_t few_rows = 16;                                  // of more, whole blocks are faster
 void few_rows_product(const Gemm& shape, const GemmOperands& operands);  // of these
 void panel_product(const Gemm& shape, const GemmOperands& operands);     // what gemm does without AVX-512
+
+// op(B) in a layout of the library's own, from which its products are faster: elements of g.b to reserve for
+// it, 0 where there is none; and laying it out, which takes k, n, ldb, transpose_b and b from g.
+inline constexpr int64_t packed_columns = 64, packed_rows = 16;  // of a block of words
+int64_t packed_size(const Gemm& g);
+void pack_right(const Gemm& g, const void* from, void* to);
 
 std::string gemm_library();  // its name, version and instruction set
 

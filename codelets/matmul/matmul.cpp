@@ -10,11 +10,40 @@
 namespace tessera {
 
 void matmul_cpu(const TileArgs& args);
+void pack_cpu(const TileArgs& args);
 void matmul_gpu(const TileArgs& args, DeviceQueue& queue);
 
 namespace {
 
 const Kernel matmul_kernel{.name = "matmul", .cpu = matmul_cpu, .gpu = matmul_gpu};
+const Kernel pack_kernel{.name = "pack", .cpu = pack_cpu},
+    packed_kernel{.name = "matmul_packed", .cpu = matmul_cpu};
+
+enum Operands : uint8_t { a_transposed = 1, b_transposed = 2, b_packed = 4 };
+
+// The right factor in the library's layout where that pays: laid out once, instead of in the product of every
+// row of tiles. Nothing where the library has no such layout.
+std::optional<TileGrid> packed(Lowering& to, const TileGrid& right, bool transposed, int uses) {
+  constexpr int least_uses = 4;
+  if (!to.pack() || uses < least_uses) return std::nullopt;
+  TileGrid result{right.rows, right.cols, {}};
+  for (int i = 0; i < right.rows.count(); ++i)
+    for (int j = 0; j < right.cols.count(); ++j) {
+      const Tile tile = to.tile(right(i, j));
+      const int64_t size = packed_size({.n = transposed ? tile.rows : tile.cols,
+                                        .k = transposed ? tile.cols : tile.rows,
+                                        .a = to.in_type(0).dtype,
+                                        .b = tile.dtype,
+                                        .c = to.out_type(0).dtype});
+      if (size == 0) return std::nullopt;
+      result.tiles.push_back(to.temporary(tile.dtype, 1, size));
+    }
+  for (int i = 0; i < right.rows.count(); ++i)
+    for (int j = 0; j < right.cols.count(); ++j)
+      to.task(pack_kernel, {read(right(i, j)), write(result(i, j))},
+              {.index = {i, j}, .params = {transposed}});
+  return result;
+}
 
 struct Matmul final : Op {
   bool transpose_a, transpose_b;
@@ -63,7 +92,11 @@ struct Matmul final : Op {
     const TileGrid& a = to.in(0);
     const Cuts& over = transpose_a ? a.rows : a.cols;
     const TileGrid left = to.in(0, transpose_a ? over : y.rows, transpose_a ? y.rows : over);
-    const TileGrid right = to.in(1, transpose_b ? y.cols : over, transpose_b ? over : y.cols);
+    const TileGrid plain = to.in(1, transpose_b ? y.cols : over, transpose_b ? over : y.cols);
+    const std::optional<TileGrid> laid_out = packed(to, plain, transpose_b, y.rows.count());
+    const TileGrid& right = laid_out ? *laid_out : plain;
+    const int operands =
+        a_transposed * transpose_a + b_transposed * transpose_b + b_packed * laid_out.has_value();
     const TileGrid biases = bias ? to.in(2, y.cols, Cuts(1)) : TileGrid{};
     const TileGrid added = residual ? to.in(bias ? 3 : 2, y.rows, y.cols) : TileGrid{};
     for (int i = 0; i < y.rows.count(); ++i)
@@ -75,10 +108,10 @@ struct Matmul final : Op {
           if (with_bias) accesses.push_back(read(biases(j)));
           if (with_residual) accesses.push_back(read(added(i, j)));
           accesses.push_back(first ? write(sum) : update(sum));
-          to.task(matmul_kernel, std::move(accesses),
+          to.task(laid_out ? packed_kernel : matmul_kernel, std::move(accesses),
                   {.flops = 2.0 * static_cast<double>(y.rows.size(i) * y.cols.size(j) * over.size(k)),
                    .index = {i, j},
-                   .params = {first, with_bias, with_residual, transpose_a + 2 * transpose_b}});
+                   .params = {first, with_bias, with_residual, operands}});
         });
   }
 

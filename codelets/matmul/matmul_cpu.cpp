@@ -32,7 +32,20 @@ HWY_EXPORT(convert_strided);
 
 void convert(const StridedCopy& copy) { HWY_DYNAMIC_DISPATCH(convert_strided)(copy); }
 
-// params: overwrite, bias, residual, transposes (1: A, 2: B)
+// params: transposed
+void pack_cpu(const TileArgs& args) {
+  const TileView& b = args[0];
+  const bool transposed = args.params[0];
+  pack_right({.n = transposed ? b.rows : b.cols,
+              .k = transposed ? b.cols : b.rows,
+              .ldb = b.cols,
+              .transpose_b = transposed,
+              .a = b.dtype,
+              .b = b.dtype},
+             b.data, args[1].data);
+}
+
+// params: overwrite, bias, residual, operands (1: A transposed, 2: B transposed, 4: B packed)
 void matmul_cpu(const TileArgs& args) {
   const TileView &a = args[0], &b = args[1], &c = args[args.count() - 1];
   const bool first = args.params[0], bias = args.params[1], residual = args.params[2];
@@ -40,16 +53,18 @@ void matmul_cpu(const TileArgs& args) {
     const TileView& added = args[bias ? 3 : 2];
     convert({added.data, added.dtype, added.cols, c.data, c.dtype, c.cols, c.rows, c.cols});
   }
-  const bool transpose_a = args.params[3] & 1, transpose_b = args.params[3] & 2;
+  const bool transpose_a = args.params[3] & 1, transpose_b = args.params[3] & 2,
+             packed_b = args.params[3] & 4;
   gemm({.m = c.rows,
         .n = c.cols,
         .k = transpose_a ? a.rows : a.cols,
         .lda = a.cols,
-        .ldb = b.cols,
+        .ldb = packed_b ? 0 : b.cols,
         .ldc = c.cols,
         .transpose_a = transpose_a,
-        .transpose_b = transpose_b,
+        .transpose_b = transpose_b && !packed_b,
         .accumulate = !first || residual,
+        .packed_b = packed_b,
         .a = a.dtype,
         .b = b.dtype,
         .c = c.dtype,

@@ -107,7 +107,8 @@ void check_plans(const RunPlans& recorded, const RunPlans& now, const fs::path& 
   if (recorded.train == now.train && (recorded.validation == now.validation || now.validation.empty()))
     return;
   throw error(
-      "{}: was recorded of another plan (tiling = \"{}\"); use the configuration it was recorded with",
+      "{}: was recorded of another plan (tiling = \"{}\"); use the configuration and the kinds of devices it "
+      "was recorded with",
       file.string(), recorded.tiling);
 }
 
@@ -147,22 +148,24 @@ int64_t RunPlacement::last_step() const {
 }
 
 void Replay::check(const RunPlans& plans, const WorkerKinds& here, int64_t next) {
-  check_plans(run_.plans, plans, file_);
-  train_tasks_ = plans.train_tasks;
-  validation_tasks_ = plans.validation_tasks;
   letters_.clear();
   for (const std::string& name : run_.kinds) {
     const int kind = here.find(name);
     letters_ += kind == any_kind ? not_here : letter_of(kind);
   }
   check_kinds();
+  check_plans(run_.plans, plans, file_);
+  train_tasks_ = plans.train_tasks;
+  validation_tasks_ = plans.validation_tasks;
+  for (const auto& [key, packed] : run_.tasks)
+    if (key.batch < 0 || validation_tasks_ > 0) tasks(key);
   if (!run_.tasks.contains({next}) && run_.last_step() > 0)
     throw error("{}: has no step {}; it was recorded from step {} to {}", file_.string(), next,
                 run_.tasks.begin()->first.step, run_.last_step());
 }
 
 void Replay::check_kinds() const {
-  for (const auto& [key, packed] : run_.tasks) {
+  for (const auto& [key, packed] : run_.tasks)
     for (const char c : packed) {
       if (c < 'a' || c >= 'a' + most_kinds) continue;
       const auto kind = static_cast<size_t>(c - 'a');
@@ -172,8 +175,6 @@ void Replay::check_kinds() const {
         throw error("{}: tasks ran on {}, and no worker here is of that kind; see --devices", file_.string(),
                     shown(run_.kinds[kind]));
     }
-    if (key.batch < 0 || validation_tasks_ > 0) tasks(key);
-  }
 }
 
 std::string Replay::tasks(const StepKey& key) const {

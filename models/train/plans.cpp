@@ -70,7 +70,8 @@ int useful_workers(const Config& config) {
 
 Plan training_plan(const Config& config, const Graph& graph) {
   PlanOptions options{.recompute = config.train.recompute,
-                      .micro_batches = static_cast<int>(config.train.accumulate)};
+                      .micro_batches = static_cast<int>(config.train.accumulate),
+                      .pack = parse_devices(config.run.devices).only_cpu()};
   if (config.run.tiling != "auto") {
     options.tiling = Tiling::parse(config.run.tiling);
     return make_plan(graph, options);

@@ -23,7 +23,7 @@ struct TileGrid {
 // What lowering appends to: tiles and tasks in program order.
 class PlanBuilder {
  public:
-  PlanBuilder(Plan& plan) : plan_(plan) {}  // NOLINT(google-explicit-constructor)
+  explicit PlanBuilder(Plan& plan, bool pack = false) : plan_(plan), pack_(pack) {}
 
   void lower_all();
   Plan& plan() { return plan_; }
@@ -36,6 +36,7 @@ class PlanBuilder {
   TileId add_tile(Tile tile);
 
   Plan& plan_;
+  bool pack_;
   std::vector<std::unique_ptr<TileGrid>> grids_;
 };
 
@@ -53,6 +54,7 @@ class Lowering {
   int n_outputs() const { return static_cast<int>(node_.out.size()); }
   const TensorType& in_type(int k) const;
   const TensorType& out_type(int k) const;
+  bool pack() const { return plan_.pack_; }  // as PlanOptions has it
 
   const TileGrid& in(int k) const;  // as the tiling cuts it
   const TileGrid& out(int k) const;

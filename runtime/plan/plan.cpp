@@ -20,7 +20,7 @@ Plan make_plan(const Graph& graph, const PlanOptions& options) {
   prune(plan.program);
   if (options.fold) fold(plan.program);  // looks at who reads what, which recompute changes
   recompute(plan.program, options.recompute);
-  PlanBuilder(plan).lower_all();
+  PlanBuilder(plan, options.pack).lower_all();
   order_micro_batches(plan, options.micro_batches);
   if (options.fuse) fuse(plan);
   if (options.join_chains) join_chains(plan);

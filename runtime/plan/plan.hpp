@@ -99,6 +99,7 @@ struct PlanOptions {
   Recompute recompute = Recompute::none;
   int micro_batches = 1;  // row tiles are worked through in this many parts, one after the other
   bool fold = true, fuse = true;
+  bool pack = false;  // right factors in the layout of the CPU's matmul library, which devices cannot read
   bool join_chains =
       false;           // also of tasks that are not light: for plans of tasks that barely outlast their start
   RunLimit runs = {};  // for one worker: tasks that follow each other are one, up to this limit

@@ -156,8 +156,13 @@ class DeviceMemory : public testing::Test {
   }
 };
 
+Config on_both(Config config) {
+  config.run.devices = {"cpu:1", "opencl:0"};
+  return config;
+}
+
 TEST_F(DeviceMemory, BelowTheWorkingSetGivesTheSameBits) {
-  const Config config = model_of_width(128, 3);
+  const Config config = on_both(model_of_width(128, 3));
   const Trained expected = on_opencl(config, 0);
   const MemoryNeed need = need_of(config);
   const int64_t tiles = need.total() - need.engine;
@@ -175,7 +180,7 @@ TEST_F(DeviceMemory, BelowTheWorkingSetGivesTheSameBits) {
 }
 
 TEST_F(DeviceMemory, OfAMebibyteLeavesTheCpu) {
-  Config config = model_of_width(256, 1);
+  Config config = on_both(model_of_width(256, 1));
   config.run.tiling = "rows=16x4";
   const Trained few = on_opencl(config, mib);
   EXPECT_EQ(few.losses.size(), 20u);

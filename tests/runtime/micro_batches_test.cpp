@@ -13,6 +13,7 @@
 namespace tessera {
 namespace {
 
+using testing::ElementsAre;
 using testing_ops::call;
 using testing_ops::each;
 using testing_ops::run_graph;
@@ -41,6 +42,42 @@ class MicroBatches : public testing::Test {
   std::vector<Tensor> weights;
   const Tiling tiling = Tiling::parse("rows=2|1,1|2|2");
 };
+
+// A variable's tiles that are cut otherwise are not kept from the first part to the last.
+TEST(MicroBatchLayouts, AreMadeAgainInEveryPart) {
+  Graph graph;
+  Tensor x = graph.input("x", {{"rows", 4}, {"inner", 12}}, DType::f32);
+  Tensor w = graph.variable("w", {{"other", 12}, 6}, DType::f32);
+  graph.fetch(sum_rows(matmul(x, w)));
+  PlanOptions options{.tiling = Tiling::parse("rows=1x4 inner=6x2 other=5,7")};
+  const auto parts_of_retiles = [&] {
+    std::vector<int> parts;
+    for (const Task& task : make_plan(graph, options).tasks)
+      if (task.label.starts_with("retile")) parts.push_back(task.micro_batch);
+    return parts;
+  };
+  EXPECT_THAT(parts_of_retiles(), ElementsAre(0, 0));
+  const auto at_once = run_graph(graph, options);
+  options.micro_batches = 2;
+  EXPECT_THAT(parts_of_retiles(), ElementsAre(0, 0, 1, 1));
+  EXPECT_EQ(run_graph(graph, options), at_once);
+}
+
+// The second part reads what the first one's end made of the variable, so the old layout is kept for whom it
+// was made.
+TEST(MicroBatchLayouts, AreKeptWhereTheVariableChangesMeanwhile) {
+  Graph graph;
+  Tensor x = graph.input("x", {{"rows", 4}, {"inner", 12}}, DType::f32);
+  Tensor w = graph.variable("w", {{"other", 12}, 6}, DType::f32);
+  Tensor y = matmul(x, w);
+  graph.fetch(sum_rows(y));
+  graph.fetch(call("update", {w, graph.input("d", {{"other", 12}, 6}, DType::f32)},
+                   each([](const auto& d, float v) { return v - d[0]; }), {.in_place = 0}));
+  PlanOptions options{.tiling = Tiling::parse("rows=1x4 inner=6x2 other=5,7")};
+  const auto at_once = run_graph(graph, options, 3);
+  options.micro_batches = 2;
+  EXPECT_EQ(run_graph(graph, options, 3), at_once);
+}
 
 TEST(MicroBatchOrder, ComesBeforeEverythingElse) {
   Graph graph;

@@ -66,6 +66,7 @@ struct TrainingStep {
     config.model.seq = 1024;
     config.train.batch = options.batch;
     config.run.tiling = options.tiling;
+    config.run.devices = {"cpu:8", "cuda:0", "cuda:1"};  // as mixed_machine has them
     return config;
   }
 
