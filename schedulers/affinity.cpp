@@ -9,9 +9,10 @@
 // A task's home is the kind that is through with it first; its gain there, how many times longer the next
 // best kind takes. A kind begins with what it gains most from, the most urgent first. A worker of another
 // kind takes a task that it finishes before the home kind gets through its backlog; or later, by as much as
-// the home kind has work of greater gain to do meanwhile. So cores leave matmuls to the GPU until its queue
-// is too long. Choosing late, when a worker is free, forgives wrong expectations; while they are guesses,
-// they are corrected by what tasks of that kernel took.
+// the home kind has work of greater gain to do meanwhile, but not by more than a few times what the task
+// takes at home, as others may wait for it. So cores leave matmuls to the GPU until its queue is too long.
+// Choosing late, when a worker is free, forgives wrong expectations; while they are guesses, they are
+// corrected by what tasks of that kernel took.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -27,6 +28,7 @@ namespace {
 
 constexpr double never = std::numeric_limits<double>::infinity();
 constexpr int looked_at = 8;  // candidates for each choice, among which bytes that are there already decide
+constexpr double most_delay = 5;  // of the time that the home kind is spared: beyond, others wait in vain
 using Seconds = std::array<double, n_worker_kinds>;
 
 class Affinity final : public Scheduler {
@@ -108,7 +110,8 @@ class Affinity final : public Scheduler {
   bool suits(const Item& item, size_t kind, double finish, const Load& load) const {
     if (kind == item.home) return true;
     const double patience = std::max(1.0, best_gain_[item.home] / item.gain);
-    return finish - load.now() < patience * (finish_of(item, item.home, load).finish - load.now());
+    const double wait = finish_of(item, item.home, load).finish - load.now();
+    return finish - load.now() < std::min(patience * wait, wait + most_delay * item.seconds[item.home]);
   }
 
   // Whether another worker of the kind, for which fewer bytes have to move, would be through with it first.
