@@ -30,11 +30,11 @@ class PackedProduct : public testing::TestWithParam<DType> {};
 
 TEST_P(PackedProduct, IsTheNaiveSum) {
   if (!has_layout(GetParam())) GTEST_SKIP() << no_layout;
-  // Whole blocks, less than one, ends of rows and of columns, and both.
+  // Whole blocks, less than one, ends of rows and of columns, and both; of k = 66 rows of an odd length.
   constexpr struct {
     int64_t m, n, k;
-  } sizes[] = {{48, 128, 64}, {3, 5, 2},     {1, 33, 19},  {197, 29, 263},
-               {21, 261, 7},  {16, 64, 600}, {20, 200, 75}};
+  } sizes[] = {{48, 128, 64}, {3, 5, 2},     {1, 33, 19},   {197, 29, 263},
+               {21, 261, 7},  {16, 64, 600}, {20, 200, 75}, {20, 130, 66}};
   const auto targets = hwy::SupportedAndGeneratedTargets();
   for (const int64_t target : targets) {
     hwy::SetSupportedTargetsForTest(target);

@@ -14,10 +14,11 @@
 
 namespace tessera::testing_products {
 
-// A matrix whose rows are longer than what is used of them, in storage that nothing beside may touch.
+// A matrix whose rows are longer than what is used of them, by an odd or an even number, in storage that
+// nothing beside may touch.
 struct Matrix {
   Matrix(int64_t rows, int64_t cols, DType type, std::mt19937& random)
-      : ld(cols + 3 + cols % 2), dtype(type) {
+      : ld(cols + (cols % 4 == 0 ? 4 : 3)), dtype(type) {
     bytes.resize(static_cast<size_t>(rows * ld) * size_of(type));
     std::uniform_real_distribution<float> values(-1, 1);
     for (int64_t i = 0; i < rows * ld; ++i) {

@@ -63,8 +63,7 @@ TEST(MicroBatchLayouts, AreMadeAgainInEveryPart) {
   EXPECT_EQ(run_graph(graph, options), at_once);
 }
 
-// The second part reads what the first one's end made of the variable, so the old layout is kept for whom it
-// was made.
+// The update runs in the first part; the second one is to read the layout from before it.
 TEST(MicroBatchLayouts, AreKeptWhereTheVariableChangesMeanwhile) {
   Graph graph;
   Tensor x = graph.input("x", {{"rows", 4}, {"inner", 12}}, DType::f32);
