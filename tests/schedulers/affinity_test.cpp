@@ -96,7 +96,8 @@ TEST(Affinity, GivesASlowDeviceOnlyWhatHelps) {
   EXPECT_LE(seconds("cores=1 opencl=\"slow\"/1GiB"), alone / 0.97);
 }
 
-// Much slower with matmuls, and slower yet with the rest: that is no reason for the core to wait for a matmul.
+// Much slower with matmuls, and slower yet with the rest: that is no reason for the core to wait for a
+// matmul.
 TEST(Affinity, DoesNotWaitForADeviceThatIsSlowWithEverything) {
   const auto seconds = [&](const char* workers) {
     SimulatedMachine machine = mixed_machine(small_step().plan, {.matmul = 1 / 26.0, .other = 1 / 1000.0});
