@@ -8,6 +8,7 @@
 #include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
+#include "codelets/matmul/few_rows_bf16.hpp"
 #include "runtime/core/error.hpp"
 
 namespace tessera {
@@ -137,7 +138,7 @@ static bool library_has(dnnl::cpu_isa wanted) {
 }
 
 bool bf16_units() {
-  static const bool native = library_has(dnnl::cpu_isa::avx512_core_bf16);
+  static const bool native = library_has(dnnl::cpu_isa::avx512_core_bf16) && has_bf16_dots();
   return native;
 }
 

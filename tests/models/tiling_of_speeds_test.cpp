@@ -1,13 +1,19 @@
 // Row cuts for workers of unlike speed.
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <numeric>
+#include <string>
 
 #include "models/train/plans.hpp"
 #include "models/train/training_graph.hpp"
 #include "runtime/core/machine.hpp"
+#include "runtime/device/opencl.hpp"
+#include "runtime/sched/performance_model.hpp"
+#include "tests/models/scratch.hpp"
 
 namespace tessera {
 namespace {
@@ -154,6 +160,49 @@ TEST(CalibratedSpeeds, ComeFromTheFileAlone) {
   config.run.devices = {"cpu", "opencl:100000"};
   EXPECT_TRUE(calibrated_speeds(config, model).empty()) << "a device that is not there";
   EXPECT_EQ(useful_workers(config), 3);
+}
+
+class PlanBesideAFastDevice : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (opencl_devices().empty()) GTEST_SKIP() << "no OpenCL device";
+    setenv("TESSERA_CACHE", folder_.path.c_str(), 1);
+  }
+  void TearDown() override { setenv("TESSERA_CACHE", before_.c_str(), 1); }
+
+  static Config cores(int64_t count) {
+    Config config = config_of(64);
+    config.run.devices = {fmt::format("cpu:{}", count), "opencl:0"};
+    config.run.workers = count;
+    return config;
+  }
+  static void calibrate(double core_flops) {
+    PerformanceModel measured(performance_file());
+    measured.set_peaks(cpu_kind(), {.f32_flops = core_flops, .bf16_flops = core_flops, .memory_bytes = 20e9});
+    measured.set_peaks(opencl_devices()[0].kind(),
+                       {.f32_flops = 40e12, .bf16_flops = 500e12, .memory_bytes = 2e12});
+    measured.save();
+  }
+  static std::string plan_of(const Config& config) {
+    return fingerprint(training_plan(config, *TrainingGraph(config).graph));
+  }
+
+ private:
+  const test::ScratchFolder folder_;
+  const std::string before_ = std::getenv("TESSERA_CACHE");  // as tests/main.cpp has set it
+};
+
+// A run on many cores and a GPU may not be slower than one on the GPU: it is the same run.
+TEST_F(PlanBesideAFastDevice, IsTheSameForManyCoresAsForOne) {
+  calibrate(100e9);
+  EXPECT_EQ(useful_workers(cores(15)), 1);
+  EXPECT_EQ(plan_of(cores(15)), plan_of(cores(1)));
+}
+
+TEST_F(PlanBesideAFastDevice, IsAnotherWhereCoresHelp) {
+  calibrate(5e12);
+  EXPECT_EQ(useful_workers(cores(15)), 15);
+  EXPECT_NE(plan_of(cores(15)), plan_of(cores(1)));
 }
 
 }  // namespace

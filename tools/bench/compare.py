@@ -220,12 +220,16 @@ def shakespeare(run, report, args):
     data = os.environ.get("TESSERA_DATA")
     if args.quick or not data:
         return report.left_out(3, what, "--quick" if args.quick else "TESSERA_DATA is not set")
-    with tempfile.TemporaryDirectory() as folder:
-        ours = run.tessera("train", "examples/shakespeare.toml", "--out", folder, "--set",
-                           f"run.workers={min(THREADS, os.cpu_count())}", key="train examples/shakespeare.toml")[0]
-    peer = run.peer("char_gpt.py", pathlib.Path(data) / "tinyshakespeare" / "input.txt")
-    report.row(3, what, [ours["seconds"]], "{:.0f}", ("≤", 60))
-    report.row(3, what, [ours["seconds"]], "{:.0f}", ("≤", 0.6), {peer["peer"]: [peer["seconds"]]}, lower=True)
+    ours, theirs = [], []
+    for _ in range(args.runs):
+        with tempfile.TemporaryDirectory() as folder:
+            workers = f"run.workers={min(THREADS, os.cpu_count())}"
+            ours += run.tessera("train", "examples/shakespeare.toml", "--out", folder, "--set", workers,
+                                key="train examples/shakespeare.toml")[:1]
+        theirs.append(run.peer("char_gpt.py", pathlib.Path(data) / "tinyshakespeare" / "input.txt"))
+    seconds = [r["seconds"] for r in ours]
+    report.row(3, what, seconds, "{:.0f}", ("≤", 60))
+    report.row(3, what, seconds, "{:.0f}", ("≤", 0.6), {theirs[0]["peer"]: [r["seconds"] for r in theirs]}, lower=True)
 
 
 def engine(run, report, args):

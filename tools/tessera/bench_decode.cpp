@@ -34,7 +34,10 @@ JSON: a line per batch with the keys
   prefill_tokens_per_s decode_tokens_per_s   the latter of all sequences together
   step_ms                                    of one token of each
   weights_gb_per_s                           bytes of the matrices, read once a step, times steps per second
-  read_gb_per_s share                        what the machine reads, and the share of it)";
+  read_gb_per_s share                        what the machine reads, and the share of it
+
+Where cores are shared with others, or memory is, what can be read changes by half within minutes: it is measured before
+and after each batch, of which the mean is told.)";
 
 struct Arguments {
   std::string model, dtype = "f32", scheduler = "lws";
@@ -127,11 +130,15 @@ Times measure(const Arguments& arguments, const Model& model, int batch) {
 
 void run(const Arguments& arguments) {
   const Model model = model_of(arguments.model, arguments.prompt + arguments.tokens);
-  const double read = measure_read_bandwidth(arguments.workers, 0.5);
+  const auto read_now = [&] { return measure_read_bandwidth(arguments.workers, 0.5); };
+  double last_read = read_now();
   const double weights = weight_bytes(model.config, dtype_named(arguments.dtype));
-  Table table({"batch", "prefill tokens/s", "decode tokens/s", "step", "weights GB/s", "of reading"});
+  Table table({"batch", "prefill tokens/s", "decode tokens/s", "step", "weights GB/s", "reading GB/s", "share"});
   for (int batch : arguments.batches) {
+    const double read_before = last_read;
     const Times times = measure(arguments, model, batch);
+    last_read = read_now();
+    const double read = (read_before + last_read) / 2;
     const double prefill = static_cast<double>(arguments.prompt) / times.prefill;
     const double decode = batch / times.step, rate = weights / times.step;
     if (arguments.json)
@@ -148,13 +155,12 @@ void run(const Arguments& arguments) {
                       {"share", rounded(rate / read, 4)}});
     table.row({std::to_string(batch), fmt::format("{:.0f}", prefill), fmt::format("{:.1f}", decode),
                seconds_text(times.step), fmt::format("{:.1f}", rate * 1e-9),
-               fmt::format("{:.0f} %", 100 * rate / read)});
+               fmt::format("{:.1f}", read * 1e-9), fmt::format("{:.0f} %", 100 * rate / read)});
   }
   if (arguments.json) return;
   table.print();
-  print_line(fmt::format("{} {}: {} of weights; {} workers read {:.1f} GB/s", arguments.model,
-                         arguments.dtype, bytes_text(static_cast<int64_t>(weights)), arguments.workers,
-                         read * 1e-9));
+  print_line(fmt::format("{} {} on {} workers: {} of weights", arguments.model, arguments.dtype,
+                         arguments.workers, bytes_text(static_cast<int64_t>(weights))));
 }
 
 }  // namespace

@@ -46,6 +46,7 @@ Json as_json(const StepReport& report) {
   auto mib = [](int64_t bytes) { return rounded(static_cast<double>(bytes) / (1 << 20), 5); };
   return {{"shape", report.shape},
           {"dtype", name_of(report.dtype)},
+          {"workers", report.times.workers.size()},
           {"step_s", rounded(report.step_s, 5)},
           {"tokens_per_s", rounded(report.tokens_per_s, 5)},
           {"gflops", rounded(report.gflops, 4)},

@@ -37,6 +37,7 @@ StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflo
 
 inline constexpr auto step_keys = R"(JSON: one line with the keys
   shape dtype     what was measured
+  workers         started: fewer than asked for where cores are of no help beside a device
   step_s          median seconds of a step
   tokens_per_s gflops ceiling_gflops
   share           gflops / ceiling_gflops
