@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/kv_cache/paged_rows_cpu.cpp"
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 
 #include "codelets/kv_cache/kv_cache_op.hpp"
@@ -20,15 +21,26 @@ HWY_INLINE float dot(const float* q, const T* k, int64_t width) {
   return hn::GetLane(hn::SumOfLanes(F32(), sum));
 }
 
+// A row's place in the next page of memory, which is as far ahead as the hardware does not fetch by itself.
+// What is fetched in vain, at the end of a run, is the next block, mostly of the same sequence.
+template <class T>
+HWY_INLINE void fetch_ahead(const T* row, int64_t cols) {
+  constexpr auto per_line = static_cast<int64_t>(64 / sizeof(T)),
+                 page = static_cast<int64_t>(4096 / sizeof(T));
+  for (int64_t i = 0; i < cols; i += per_line) hwy::Prefetch(row + page + i);
+}
+
 // Key by key, and value by value, with all heads of each: memory is fastest where it is read from one end to
 // the other.
 void score(const HeadLayout& layout, const float* q, const CacheRun& k, float* scores, int64_t ld) {
   const int64_t width = layout.head_dim, heads = k.tile.cols / width * layout.group();
   with_float(k.tile.dtype, [&]<class T>(T) {
     const T* key = k.tile.as<const T>() + k.row * k.tile.cols;
-    for (int64_t i = 0; i < k.count; ++i, key += k.tile.cols)
+    for (int64_t i = 0; i < k.count; ++i, key += k.tile.cols) {
+      fetch_ahead(key, k.tile.cols);
       for (int64_t h = 0; h < heads; ++h)
         scores[h * ld + i] = dot(q + h * width, key + h / layout.group() * width, width);
+    }
   });
 }
 
@@ -37,13 +49,15 @@ void add_all(const HeadLayout& layout, const float* p, int64_t ld, const CacheRu
   const int64_t width = layout.head_dim, heads = v.tile.cols / width * layout.group();
   with_float(v.tile.dtype, [&]<class T>(T) {
     const T* value = v.tile.as<const T>() + v.row * v.tile.cols;
-    for (int64_t i = 0; i < v.count; ++i, value += v.tile.cols)
+    for (int64_t i = 0; i < v.count; ++i, value += v.tile.cols) {
+      fetch_ahead(value, v.tile.cols);
       for (int64_t h = 0; h < heads; ++h) {
         const Vec by = set(p[h * ld + i]);
         map(
             width, acc + h * width, [&](Vec x, Vec sum) { return hn::MulAdd(by, x, sum); },
             value + h / layout.group() * width, acc + h * width);
       }
+    }
   });
 }
 

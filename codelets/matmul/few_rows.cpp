@@ -75,20 +75,68 @@ void add_rows(const Gemm& g, const float* x, const T* b, float* y) {
   }
 }
 
+// How dot products with a row of b go through it: by vectors of its elements as they lie; of bf16, 32 bits at
+// a time are two elements, which become f32 by a shift and a mask, so that elements with even places come
+// first and then those with odd ones.
+template <class T>
+inline constexpr int64_t in_word = sizeof(float) / sizeof(T);
+
+// Of a row of x, which lies as it is gone through, and ends with zeros where a last step is not whole.
+template <class T>
+HWY_INLINE int64_t row_of_x(int64_t k) {
+  const int64_t step = in_word<T> * lanes();
+  return (k + step - 1) / step * step;
+}
+HWY_INLINE Vec even_of(hn::Vec<hn::RebindToUnsigned<F32>> words) {
+  return hn::BitCast(F32(), hn::ShiftLeft<16>(words));
+}
+HWY_INLINE Vec odd_of(hn::Vec<hn::RebindToUnsigned<F32>> words) {
+  return hn::BitCast(F32(), hn::And(words, hn::Set(hn::RebindToUnsigned<F32>(), 0xffff0000u)));
+}
+HWY_INLINE auto words_at(const bf16* p, AllLanes) {
+  return hn::LoadU(hn::RebindToUnsigned<F32>(), reinterpret_cast<const uint32_t*>(p));
+}
+HWY_INLINE auto words_at(const bf16* p, SomeLanes some) {
+  bf16 part[2 * max_lanes] = {};
+  std::copy_n(p, some.n, part);
+  return words_at(part, AllLanes());
+}
+
+// f(place in x, where to fetch ahead, vector of a row of b) for one vector of products after the other; where
+// two come from the same memory, only the first fetches.
+template <class F>
+HWY_INLINE void each_product(const float*, int64_t k, F f) {
+  each_vector(k, [&](int64_t l, auto part)
+                     HWY_ATTR { f(l, l, [&](const float* row) HWY_ATTR { return load(row + l, part); }); });
+}
+template <class F>
+HWY_INLINE void each_product(const bf16*, int64_t k, F f) {
+  const int64_t step = 2 * lanes();
+  const auto both = [&](int64_t l, auto part) HWY_ATTR {
+    f(l, l, [&](const bf16* row) HWY_ATTR { return even_of(words_at(row + l, part)); });
+    f(l + lanes(), -1, [&](const bf16* row) HWY_ATTR { return odd_of(words_at(row + l, part)); });
+  };
+  int64_t l = 0;
+  for (; l + step <= k; l += step) both(l, AllLanes());
+  if (l < k) both(l, SomeLanes{k - l});
+}
+
 // y[r, c] += x[r, :] · b[c, :] for some rows of both, one sum for each pair. Meanwhile `ahead` further rows
 // of b come closer, from `next` on: into the second cache, as the first one can wait for too few lines at a
 // time to hide memory.
 template <int rows, int columns, int ahead, class T>
 HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* next, float* y) {
+  const int64_t ldx = row_of_x<T>(g.k);
   Vec sums[rows][columns];
   for (auto& row : sums)
     for (Vec& sum : row) sum = set(0);
-  each_vector(g.k, [&](int64_t l, auto part) HWY_ATTR {
+  each_product(b, g.k, [&](int64_t place, int64_t fetch, auto vector_of) HWY_ATTR {
     Vec weights[columns];
-    for (int c = 0; c < columns; ++c) weights[c] = load(b + c * g.ldb + l, part);
-    for (int c = 0; c < ahead; ++c) __builtin_prefetch(next + c * g.ldb + l, 0, 2);
+    for (int c = 0; c < columns; ++c) weights[c] = vector_of(b + c * g.ldb);
+    if (fetch >= 0)
+      for (int c = 0; c < ahead; ++c) __builtin_prefetch(next + c * g.ldb + fetch, 0, 2);
     for (int r = 0; r < rows; ++r) {
-      const Vec by = load(x + r * g.k + l, part);
+      const Vec by = load(x + r * ldx + place);
       for (int c = 0; c < columns; ++c) sums[r][c] = hn::MulAdd(by, weights[c], sums[r][c]);
     }
   });
@@ -107,10 +155,11 @@ HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* 
 template <int columns, class T>
 HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, float* y) {
   constexpr int share = columns == 6 ? 2 : 1;  // of a four, where there are enough of them
+  const int64_t ldx = row_of_x<T>(g.k);
   const T* next = b + columns * g.ldb;
   int64_t r = 0;
   for (; r + 4 <= g.m; r += 4) {
-    const float* rows = x + r * g.k;
+    const float* rows = x + r * ldx;
     float* to = y + r * g.n;
     if (columns >= 4 && g.m >= 16) {
       const int64_t fetched = r / 4 * share;
@@ -124,7 +173,11 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
       add_dots_of<4, columns, 0>(g, rows, b, next, to);
     }
   }
-  for (; r < g.m; ++r) add_dots_of<1, columns, 0>(g, x + r * g.k, b, next, y + r * g.n);
+  if (columns == 1 && r == 0) {  // the hardware stops fetching ahead where a page of memory ends
+    add_dots_of<1, 1, 1>(g, x, b, b + 4096 / sizeof(T), y);
+    ++r;
+  }
+  for (; r < g.m; ++r) add_dots_of<1, columns, 0>(g, x + r * ldx, b, next, y + r * g.n);
 }
 
 // y[m, n] += x[m, k] bᵀ, b [n, k]: dot products, of as many rows of b at a time as registers can hold sums
@@ -133,11 +186,46 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
 template <class T>
 void add_dots(const Gemm& g, const float* x, const T* b, float* y) {
   int64_t j = 0;
-  if (HWY_MAX_BYTES >= 64 && g.m >= 16)
+  if (HWY_MAX_BYTES >= 64 && in_word<T> == 1 && g.m >= 16)
     for (; j + 6 <= g.n; j += 6) add_dots_with_all<6>(g, x, b + j * g.ldb, y + j);
   if (g.m >= 4)
     for (; j + 4 <= g.n; j += 4) add_dots_with_all<4>(g, x, b + j * g.ldb, y + j);
   for (; j < g.n; ++j) add_dots_with_all<1>(g, x, b + j * g.ldb, y + j);
+}
+
+// A row of x in f32 as add_dots goes through it beside rows of S; its elements are `step` apart.
+template <class S, class T>
+void arrange(int64_t k, const T* from, int64_t step, float* to) {
+  if (std::is_same_v<S, T> && step == 1) {
+    each_product(from, k, [&](int64_t place, int64_t, auto vector_of) HWY_ATTR {
+      store(vector_of(from), to + place);
+    });
+    return;
+  }
+  const int64_t words = lanes(), all = in_word<S> * words;
+  for (int64_t l = 0; l < k; l += all)
+    for (int64_t part = 0; part < in_word<S>; ++part)
+      for (int64_t i = 0; i < words; ++i) {
+        const int64_t at = l + i * in_word<S> + part;
+        *to++ = at < k ? static_cast<float>(from[at * step]) : 0.0f;
+      }
+}
+
+template <class S>
+float* rows_of_x(const Gemm& g, const void* a) {
+  const int64_t ldx = g.transpose_b ? row_of_x<S>(g.k) : g.k, step = g.transpose_a ? g.lda : 1;
+  float* x = scratch<float>(g.m * ldx);
+  with_float(g.a, [&]<class T>(T) {
+    for (int64_t r = 0; r < g.m; ++r) {
+      const T* from = static_cast<const T*>(a) + r * (g.transpose_a ? 1 : g.lda);
+      float* to = x + r * ldx;
+      if (g.transpose_b)
+        arrange<S>(g.k, from, step, to);
+      else
+        for (int64_t l = 0; l < g.k; ++l) to[l] = static_cast<float>(from[l * step]);
+    }
+  });
+  return x;
 }
 
 void add_dots_as_bf16(BF16Dots g, const bf16* x, const bf16* b, float* y) {
@@ -150,14 +238,6 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
   ScratchScope scope;
   const bool as_bf16 =
       bf16_dots && g.transpose_b && !g.transpose_a && g.a == DType::bf16 && g.b == DType::bf16;
-  float* x = scratch<float>(as_bf16 ? 0 : g.m * g.k);
-  if (!as_bf16)
-    with_float(g.a, [&]<class T>(T) {
-      const T* a = static_cast<const T*>(with.a);
-      for (int64_t r = 0; r < g.m; ++r)
-        for (int64_t l = 0; l < g.k; ++l)
-          x[r * g.k + l] = static_cast<float>(a[g.transpose_a ? l * g.lda + r : r * g.lda + l]);
-    });
   with_float(g.c, [&]<class T>(T) {
     T* c = static_cast<T*>(with.c);
     float* y = scratch<float>(g.m * g.n);
@@ -171,6 +251,7 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
     else
       with_float(g.b, [&]<class S>(S) {
         const S* b = static_cast<const S*>(with.b);
+        const float* x = rows_of_x<S>(g, with.a);
         g.transpose_b ? add_dots(g, x, b, y) : add_rows(g, x, b, y);
       });
     const auto as_it_is = [](auto v) { return v; };

@@ -14,6 +14,8 @@ namespace tessera {
 namespace {
 
 constexpr int64_t lanes = 32;  // of bf16
+// The hardware stops fetching ahead where a page of memory ends, so that is what is fetched for it.
+constexpr int64_t page = 4096 / sizeof(bf16);
 
 WITH_BF16 inline __m512bh load(const bf16* p) { return (__m512bh)_mm512_loadu_si512(p); }
 WITH_BF16 inline __m512bh load_some(const bf16* p, int64_t n) {
@@ -109,7 +111,7 @@ WITH_BF16 void add_bf16_dots(const BF16Dots& g, const bf16* x, const bf16* b, fl
     for (; j + 4 <= g.n; j += 4) add_four_with_all(g, x, b + j * g.ldb, y + j);
   for (; j < g.n; ++j)
     for (int64_t r = 0; r < g.m; ++r)
-      add_dots_of<1, 1, 0>(g, x + r * g.ldx, b + j * g.ldb, b, y + r * g.n + j);
+      add_dots_of<1, 1, 1>(g, x + r * g.ldx, b + j * g.ldb, b + j * g.ldb + page, y + r * g.n + j);
 }
 
 }  // namespace tessera

@@ -180,7 +180,7 @@ class PlanBesideAFastDevice : public testing::Test {
     PerformanceModel measured(performance_file());
     measured.set_peaks(cpu_kind(), {.f32_flops = core_flops, .bf16_flops = core_flops, .memory_bytes = 20e9});
     measured.set_peaks(opencl_devices()[0].kind(),
-                       {.f32_flops = 40e12, .bf16_flops = 500e12, .memory_bytes = 2e12});
+                       {.f32_flops = 500e12, .bf16_flops = 500e12, .memory_bytes = 2e12});
     measured.save();
   }
   static std::string plan_of(const Config& config) {
@@ -200,7 +200,7 @@ TEST_F(PlanBesideAFastDevice, IsTheSameForManyCoresAsForOne) {
 }
 
 TEST_F(PlanBesideAFastDevice, IsAnotherWhereCoresHelp) {
-  calibrate(5e12);
+  calibrate(20e12);
   EXPECT_EQ(useful_workers(cores(15)), 15);
   EXPECT_NE(plan_of(cores(15)), plan_of(cores(1)));
 }

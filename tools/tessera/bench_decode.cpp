@@ -133,7 +133,8 @@ void run(const Arguments& arguments) {
   const auto read_now = [&] { return measure_read_bandwidth(arguments.workers, 0.5); };
   double last_read = read_now();
   const double weights = weight_bytes(model.config, dtype_named(arguments.dtype));
-  Table table({"batch", "prefill tokens/s", "decode tokens/s", "step", "weights GB/s", "reading GB/s", "share"});
+  Table table(
+      {"batch", "prefill tokens/s", "decode tokens/s", "step", "weights GB/s", "reading GB/s", "share"});
   for (int batch : arguments.batches) {
     const double read_before = last_read;
     const Times times = measure(arguments, model, batch);
