@@ -31,18 +31,20 @@ TEST(BenchStep, ReportsTheMedianStep) {
                     engine_plan({.pattern = EnginePattern::chain, .tasks = 20, .nanoseconds = 100'000}),
                     {.record = true});
   int started = 0;
-  const StepReport report = measure_step(step_shape_named("chargpt"), DType::f32, 100,
-                                         {.executor = executor,
-                                          .start =
-                                              [&] {
-                                                ++started;
-                                                return executor.run();
-                                              },
-                                          .warmup = 2,
-                                          .steps = 5});
+  StepReport report = measure_step(step_shape_named("chargpt"), DType::f32,
+                                   {.executor = executor,
+                                    .start =
+                                        [&] {
+                                          ++started;
+                                          return executor.run();
+                                        },
+                                    .warmup = 2,
+                                    .steps = 5});
   EXPECT_EQ(started, 2 + 1 + 5);
   EXPECT_EQ(report.times.steps, 6);
   EXPECT_GE(report.step_s, 20 * 100e-6 * 0.99);
+  EXPECT_EQ(report.share(), 0) << "no ceiling is known";
+  report.ceiling_gflops = 100;
   EXPECT_DOUBLE_EQ(report.share(), report.gflops / 100);
   EXPECT_GE(report.times.kernels.at("busy").seconds, 6 * 20 * 100e-6);
   EXPECT_GT(report.peak_bytes, 0);
@@ -54,9 +56,9 @@ TEST(BenchStep, ReportsTheMedianStep) {
     keys.push_back(key);
     EXPECT_THAT(std::string(step_keys), testing::HasSubstr(key)) << "not documented";
   }
-  EXPECT_THAT(keys,
-              ElementsAre("shape", "dtype", "step_s", "tokens_per_s", "gflops", "ceiling_gflops", "share",
-                          "peak_mib", "predicted_mib", "intermediate_mib", "activation_mib", "time"));
+  EXPECT_THAT(
+      keys, ElementsAre("shape", "dtype", "workers", "step_s", "tokens_per_s", "gflops", "ceiling_gflops",
+                        "share", "peak_mib", "predicted_mib", "intermediate_mib", "activation_mib", "time"));
   const double all = line.at("time").at("busy").get<double>() + line.at("time").at("idle").get<double>() +
                      line.at("time").at("engine").get<double>();
   EXPECT_NEAR(all, report.times.span / 6, 1e-3 * all);

@@ -32,7 +32,7 @@ Measured measure(const Config& config, const StepShape& shape, int steps) {
   const RandomFeeds random(config, training);
   Session session(engine_of(config));
   Executor executor(session, training_plan(config, *training.graph), {});
-  const StepReport report = measure_step(shape, config.run.dtype, 0,
+  const StepReport report = measure_step(shape, config.run.dtype,
                                          {.executor = executor,
                                           .start = [&] { return executor.run(random.feeds()); },
                                           .warmup = 1,

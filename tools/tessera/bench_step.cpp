@@ -12,7 +12,7 @@
 #include "tools/tessera/timing.hpp"
 
 namespace tessera {
-StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflops, const StepRun& run) {
+StepReport measure_step(const StepShape& shape, DType dtype, const StepRun& run) {
   for (int step = 0; step < run.warmup; ++step) run.start().wait();
   run.executor.wait();
   run.executor.clear_records();
@@ -31,7 +31,6 @@ StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflo
   report.step_s = step_s;
   report.tokens_per_s = static_cast<double>(shape.tokens()) / report.step_s;
   report.gflops = shape.flops() / report.step_s * 1e-9;
-  report.ceiling_gflops = ceiling_gflops;
   report.peak_bytes = peak_resident_bytes();
   report.times = kernel_times(recording_of(run.executor));
   return report;

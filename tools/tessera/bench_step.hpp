@@ -22,7 +22,8 @@ struct StepRun {
 struct StepReport {
   std::string shape;
   DType dtype = DType::f32;
-  double step_s = 0, tokens_per_s = 0, gflops = 0, ceiling_gflops = 0;
+  double step_s = 0, tokens_per_s = 0, gflops = 0;
+  double ceiling_gflops = 0;  // measured beside it
   int64_t peak_bytes = 0;
   int64_t predicted_bytes = 0, activation_bytes = 0,
           intermediate_bytes = 0;  // what the plan said; activations are among the latter
@@ -33,13 +34,14 @@ struct StepReport {
 
 // Steps follow each other as in training, the next one started before the last is over; the median of the
 // times from one step's end to the next one's.
-StepReport measure_step(const StepShape& shape, DType dtype, double ceiling_gflops, const StepRun& run);
+StepReport measure_step(const StepShape& shape, DType dtype, const StepRun& run);
 
 inline constexpr auto step_keys = R"(JSON: one line with the keys
   shape dtype     what was measured
   workers         started: fewer than asked for where cores are of no help beside a device
   step_s          median seconds of a step
-  tokens_per_s gflops ceiling_gflops
+  tokens_per_s gflops
+  ceiling_gflops  of the best matrix product; the mean of before and after
   share           gflops / ceiling_gflops
   peak_mib        the process's peak resident memory
   predicted_mib   what the plan predicted of it, as `tessera plan` does
