@@ -151,10 +151,9 @@ HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* 
 }
 
 // The rows of x in fours, and then one by one, with some rows of b. The first fours share the fetching of the
-// next rows of b.
+// next rows of b, as evenly as can be, so that memory is never idle: six rows as two, one, two, one.
 template <int columns, class T>
 HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, float* y) {
-  constexpr int share = columns == 6 ? 2 : 1;  // of a four, where there are enough of them
   const int64_t ldx = row_of_x<T>(g.k);
   const T* next = b + columns * g.ldb;
   int64_t r = 0;
@@ -162,11 +161,14 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
     const float* rows = x + r * ldx;
     float* to = y + r * g.n;
     if (columns >= 4 && g.m >= 16) {
-      const int64_t fetched = r / 4 * share;
-      if (fetched < columns)
-        add_dots_of<4, columns, share>(g, rows, b, next + fetched * g.ldb, to);
-      else
+      const int64_t four = r / 4, fetched = columns == 6 ? (3 * four + 1) / 2 : four;
+      const T* ahead = next + fetched * g.ldb;
+      if (fetched >= columns)
         add_dots_of<4, columns, 0>(g, rows, b, next, to);
+      else if (columns == 6 && four % 2 == 0)
+        add_dots_of<4, columns, 2>(g, rows, b, ahead, to);
+      else
+        add_dots_of<4, columns, 1>(g, rows, b, ahead, to);
     } else if (r == 0) {
       add_dots_of<4, columns, columns>(g, rows, b, next, to);
     } else {
