@@ -13,7 +13,7 @@ struct BF16Dots {
   int64_t first = 0;  // column of y; those before it are left alone
 };
 
-bool has_bf16_dots();
+bool has_bf16_dots();  // that are worth taking
 // y[m, n] += x[m, k] bᵀ, b [n, k], where the CPU has_bf16_dots().
 void add_bf16_dots(const BF16Dots& shape, const bf16* x, const bf16* b, float* y);
 

@@ -36,9 +36,10 @@ struct GemmOperands {
 
 void gemm(const Gemm& shape, const GemmOperands& operands);
 
-inline constexpr int64_t few_rows = 16;                                  // of more, whole blocks are faster
-void few_rows_product(const Gemm& shape, const GemmOperands& operands);  // of these
-void panel_product(const Gemm& shape, const GemmOperands& operands);     // what gemm does without AVX-512
+inline constexpr int64_t few_rows = 16;  // of more, whole blocks are faster
+void few_rows_product(const Gemm& shape, const GemmOperands& operands);
+// What gemm does without AVX-512, and in bf16 without bf16_units().
+void panel_product(const Gemm& shape, const GemmOperands& operands);
 
 // op(B) in a layout of the library's own, from which its products are faster: elements of g.b to reserve for
 // it, 0 where there is none; and laying it out, which takes k, n, ldb, transpose_b and b from g.
@@ -48,7 +49,7 @@ void pack_right(const Gemm& g, const void* from, void* to);
 
 std::string gemm_library();  // its name, version and instruction set
 
-// Whether this CPU multiplies bf16 itself; otherwise gemm widens the operands.
+// Whether this CPU multiplies bf16 itself, and faster than f32; otherwise gemm widens the operands.
 bool bf16_units();
 
 }  // namespace tessera

@@ -1,5 +1,5 @@
 // Matrix products with sums in f32, on CPUs where the library's are slower: f32 without AVX-512, bf16 without
-// units for it.
+// units that are faster than f32.
 // SPDX-License-Identifier: Apache-2.0
 //
 // Blocks as in K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008: a

@@ -6,6 +6,8 @@ namespace tessera {
 
 bool built_with_opencl() { return false; }
 
+std::string OpenclDevice::kind() const { return {}; }  // there is none to be asked
+
 const std::vector<OpenclDevice>& opencl_devices() {
   static const std::vector<OpenclDevice> none;
   return none;
