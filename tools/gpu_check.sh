@@ -167,7 +167,7 @@ mixed() {
   [ "$cores" -le 16 ] || cores=16
   both="cpu:$((cores > 2 ? cores - 1 : 1)),$device" # the GPU's driver thread has the last one
   step 120 calibrate "${tessera[@]}" calibrate --devices "$both" || note $?
-  case $device in cuda:*) steps=100 ;; *) steps=5 ;; esac
+  case $device in cuda:*) steps=1000 ;; *) steps=5 ;; esac
   # In turns, and each first in turn: a GPU that has just been busy is not the one it was.
   head_row round "\`$gpu\` tokens/s" "\`$both\` tokens/s" "its workers" ratio
   mixed_rate() { # DEVICES NAME

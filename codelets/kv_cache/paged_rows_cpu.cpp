@@ -21,8 +21,8 @@ HWY_INLINE float dot(const float* q, const T* k, int64_t width) {
   return hn::GetLane(hn::SumOfLanes(F32(), sum));
 }
 
-// A row's place in the next page of memory, which is as far ahead as the hardware does not fetch by itself.
-// What is fetched in vain, at the end of a run, is the next block, mostly of the same sequence.
+// The hardware stops fetching ahead where a page of memory ends: this fetches the same place of the next
+// page, which at the end of a run is mostly the sequence's next block.
 template <class T>
 HWY_INLINE void fetch_ahead(const T* row, int64_t cols) {
   constexpr auto per_line = static_cast<int64_t>(64 / sizeof(T)),
