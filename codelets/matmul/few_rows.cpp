@@ -79,7 +79,7 @@ void add_rows(const Gemm& g, const float* x, const T* b, float* y) {
 // a time are two elements, which become f32 by a shift and a mask, so that elements with even places come
 // first and then those with odd ones.
 template <class T>
-inline constexpr int64_t in_word = sizeof(float) / sizeof(T);
+inline constexpr int64_t in_word = std::is_same_v<T, bf16> ? 2 : 1;
 
 // Of a row of x, which lies as it is gone through, and ends with zeros where a last step is not whole.
 template <class T>
