@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <hwy/targets.h>
 
+#include "codelets/matmul/few_rows_bf16.hpp"
 #include "tests/codelets/products.hpp"
 
 namespace tessera {
@@ -68,6 +69,23 @@ TEST_P(FewRows, OfARowDoNotDependOnTheOthers) {
       }
     }
 }
+
+#if defined(__x86_64__)
+// Also where few_rows_product leaves the instruction alone, as on CPUs where it is the slower one.
+TEST(BF16DotsTest, AreTheNaiveSum) {
+  if (!__builtin_cpu_supports("avx512bf16")) GTEST_SKIP() << "this CPU has no vdpbf16ps";
+  for (const int64_t m : {1, 3, 4, 16})
+    for (const int64_t k : {31, 64, 515})
+      check({.m = m, .n = 21, .k = k, .transpose_b = true, .a = DType::bf16, .b = DType::bf16},
+            fmt::format("{} x 21 x {}", m, k), [](const Gemm& g, const GemmOperands& with) {
+              float* c = static_cast<float*>(with.c);
+              std::vector<float> y(static_cast<size_t>(g.m * g.n), 0);
+              add_bf16_dots({g.m, g.n, g.k, g.lda, g.ldb}, static_cast<const bf16*>(with.a),
+                            static_cast<const bf16*>(with.b), y.data());
+              for (int64_t i = 0; i < g.m; ++i) std::copy_n(y.data() + i * g.n, g.n, c + i * g.ldc);
+            });
+}
+#endif
 
 INSTANTIATE_TEST_SUITE_P(OnEveryVectorUnit, FewRows, testing::ValuesIn(hwy::SupportedAndGeneratedTargets()),
                          [](const auto& target) { return std::string(hwy::TargetName(target.param)); });
