@@ -142,25 +142,36 @@ bool bf16_units() {
   return native;
 }
 
-// Without AVX-512 the library is as fast as panel_product at its best shapes, and at others half as fast.
+bool packs_for_library(DType type) {
+  return type == DType::bf16 ? bf16_units() : library_has(dnnl::cpu_isa::avx512_core);
+}
+
+// Without AVX-512 the library is as fast as panel_product at its best shapes, and at others half as fast. On
+// Intel's CPUs with it, memory is slow beside arithmetic: panel_product, which fetches ahead, is faster with
+// a packed right factor and for gradients of weights, whose left factor the library transposes in every
+// product; where what is fetched fills the second cache.
 static bool best_by_library(const Gemm& g) {
-  static const bool wide = library_has(dnnl::cpu_isa::avx512_core);
+  static const bool wide = library_has(dnnl::cpu_isa::avx512_core), intel = __builtin_cpu_is("intel");
+  if (g.a == DType::bf16 && g.b == DType::bf16) return bf16_units();
   const bool f32 = g.a == DType::f32 && g.b == DType::f32 && g.c == DType::f32;
-  return (f32 && wide) || (g.a == DType::bf16 && g.b == DType::bf16 && bf16_units());
+  constexpr int64_t large = 512 * 512;
+  return f32 && wide &&
+         !(intel && ((g.packed_b && g.n * g.k >= large) || (g.transpose_a && g.m * g.n >= large)));
 }
 
 int64_t packed_size(const Gemm& g) {
-  if (!best_by_library(g)) return 0;
+  if (g.a != g.b) return 0;
+  const auto in_word = static_cast<int64_t>(sizeof(float) / size_of(g.b));
+  if (!packs_for_library(g.b)) return packed_panels_size(g.k, g.n) * in_word;
   static const bool f32 = likes_packed(DType::f32), bf16 = bf16_units() && likes_packed(DType::bf16);
   if (!(g.b == DType::f32 ? f32 : bf16)) return 0;
-  const auto rows = packed_rows * static_cast<int64_t>(sizeof(float) / size_of(g.b));
+  const int64_t rows = packed_rows * in_word;
   return (g.k + rows - 1) / rows * rows * ((g.n + packed_columns - 1) / packed_columns * packed_columns);
 }
 
 void gemm(const Gemm& g, const GemmOperands& operands) {
   if (g.activation != Activation::none) throw error("gemm: on the CPU a product has no activation");
-  if (g.packed_b) return multiply(g, operands);
-  if (g.m <= few_rows) return few_rows_product(g, operands);
+  if (g.m <= few_rows && !g.packed_b) return few_rows_product(g, operands);
   if (best_by_library(g)) return multiply(g, operands);
   panel_product(g, operands);
 }

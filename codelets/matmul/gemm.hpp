@@ -38,14 +38,18 @@ void gemm(const Gemm& shape, const GemmOperands& operands);
 
 inline constexpr int64_t few_rows = 16;  // of more, whole blocks are faster
 void few_rows_product(const Gemm& shape, const GemmOperands& operands);
-// What gemm does without AVX-512, and in bf16 without bf16_units().
+// What gemm does without AVX-512, in bf16 without bf16_units(), and with large factors on Intel's CPUs.
 void panel_product(const Gemm& shape, const GemmOperands& operands);
 
-// op(B) in a layout of the library's own, from which its products are faster: elements of g.b to reserve for
-// it, 0 where there is none; and laying it out, which takes k, n, ldb, transpose_b and b from g.
+// op(B) in the layout from which products are fastest: elements of g.b to reserve for it, 0 where there is
+// none; and laying it out, which takes k, n, ldb, transpose_b and b from g. pack_panels does so for
+// panel_product alone.
 inline constexpr int64_t packed_columns = 64, packed_rows = 16;  // of a block of words
 int64_t packed_size(const Gemm& g);
 void pack_right(const Gemm& g, const void* from, void* to);
+void pack_panels(const Gemm& g, const void* from, float* to);
+int64_t packed_panels_size(int64_t k, int64_t n);
+bool packs_for_library(DType type);
 
 std::string gemm_library();  // its name, version and instruction set
 

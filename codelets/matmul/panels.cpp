@@ -1,211 +1,369 @@
-// Matrix products with sums in f32, on CPUs where the library's are slower: f32 without AVX-512, bf16 without
-// units that are faster than f32.
+// Matrix products with sums in f32, where the library's are slower: f32 without AVX-512, bf16 without units
+// that are faster than f32, and large products on Intel's CPUs.
 // SPDX-License-Identifier: Apache-2.0
 //
-// Blocks as in K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008: a
-// panel of the right factor stays in the first cache, a block of the left one in the second.
+// Blocks as in K. Goto and R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008. Rows
+// of the left factor go by strips, of which a block stays in the second cache; the right one by panels of
+// columns, as pack_right lays them out. What the next panel needs is fetched while one is multiplied: memory
+// and arithmetic would take turns otherwise.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/matmul/panels.cpp"
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 
 #include <algorithm>
+#include <cstring>
 
 #include "codelets/matmul/gemm.hpp"
-#include "codelets/product_simd.hpp"
+#include "codelets/matmul/panel_simd.hpp"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 namespace {
 
-// Of both factors at a time; the rows are whole panels.
-constexpr int64_t block_steps = 256, block_rows = 192, block_cols = 1032;
+constexpr int64_t group_lines = 48;  // strips that are packed together: whole cache lines
+constexpr int64_t most_steps = HWY_MAX_BYTES >= 64 ? 512 : 256;            // of the sums at a time
+constexpr int64_t left_bytes = HWY_MAX_BYTES >= 64 ? 1 << 20 : 256 << 10;  // of a block of rows
+constexpr int64_t right_bytes = 4 << 20;                                   // of panels that lie packed
 
-constexpr int64_t panel_rows = HWY_MAX_BYTES >= 64 ? 8 : 4;
-constexpr int64_t most_vectors = 3;  // of a panel's columns: 24 sums in 32 registers, or 12 in 16
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
-// So many vectors of the columns that are left are one panel.
-int64_t panel_vectors(int64_t left) { return left == most_vectors + 1 ? 2 : std::min(left, most_vectors); }
+template <class From, class To>
+HWY_INLINE void copy(int64_t n, const From* from, To* to) {
+  const auto as_it_is = [](auto x) { return x; };
+  map(n, to, as_it_is, from);
+}
 
-// A factor of a product: for step k of the sums, line i has the element at[i · ld + k] or at[k · ld + i].
+// A matrix [rows, …] as it is stored: line i of the product has, for step k of its sums, the element at[i ·
+// ld + k] if `along`, and at[k · ld + i] otherwise.
 struct Factor {
   const void* at;
   DType type;
   int64_t ld;
-  bool along;  // a line's steps lie side by side
+  bool along;
+
+  const std::byte* of(int64_t line, int64_t step) const {
+    const int64_t element = along ? line * ld + step : step * ld + line;
+    return static_cast<const std::byte*>(at) + element * static_cast<int64_t>(size_of(type));
+  }
 };
 
-struct Block {
-  int64_t line, n_lines, step, n_steps;
+// What is read next, a rectangle in memory: fetched line by line into the second cache.
+class Ahead {
+ public:
+  Ahead() = default;
+  Ahead(const void* at, int64_t ld_bytes, int64_t rows, int64_t row_bytes)
+      : row_(static_cast<const char*>(at)), ld_(ld_bytes), rows_(rows), width_(row_bytes) {}
+
+  int64_t lines() const { return rows_ * ((width_ + line - 1) / line); }
+  HWY_INLINE void fetch(int64_t n) {
+    for (; n > 0 && rows_ > 0; --n) {
+      __builtin_prefetch(row_ + at_, 0, 2);
+      if ((at_ += line) >= width_) at_ = 0, row_ += ld_, --rows_;
+    }
+  }
+
+ private:
+  static constexpr int64_t line = 64;
+  const char* row_ = nullptr;
+  int64_t ld_ = 0, rows_ = 0, width_ = 0, at_ = 0;
 };
 
-// Lines by panels of `width`, one after the other: element (k, i) of a panel is to[k · width + i], and 0 for
-// lines that are missing. What comes next is fetched ahead, as strides of whole rows hide it from the
-// hardware.
+Ahead ahead(const Factor& f, int64_t line, int64_t lines, int64_t step, int64_t steps) {
+  const auto size = static_cast<int64_t>(size_of(f.type));
+  return f.along ? Ahead(f.of(line, step), f.ld * size, lines, steps * size)
+                 : Ahead(f.of(line, step), f.ld * size, steps, lines * size);
+}
 
-// Element (i, k) of the lines is at[i · ld + k].
+// Strips of lines, one after the other: element (k, i) of a strip is to[k · strip_lines + i], and 0 for lines
+// that are missing.
+constexpr int64_t strip_size(int64_t steps) { return strip_lines * steps; }
+
 template <class T>
-void pack_along(const T* at, int64_t ld, int64_t n_lines, int64_t n_steps, int64_t width, float* to) {
-  static const T zeros[block_steps] = {};
-  for (int64_t i = 0; i < n_lines; i += 4) {
+void pack_along(const T* at, int64_t ld, int64_t n_lines, int64_t n_steps, float* to) {
+  static const T zeros[most_steps] = {};
+  float fours[4 * max_lanes];
+  for (int64_t i = 0; i < round_up(n_lines, strip_lines); i += 4) {
     const auto line = [&](int64_t j) { return i + j < n_lines ? at + (i + j) * ld : zeros; };
     const T *l0 = line(0), *l1 = line(1), *l2 = line(2), *l3 = line(3);
-    float* panel = to + i / width * width * n_steps + i % width;
-    float fours[4 * max_lanes];
+    const auto strip = [&](int64_t j) {
+      return to + j / strip_lines * strip_size(n_steps) + j % strip_lines;
+    };
+    float *first = strip(i), *second = strip(i + 2);
+    const bool whole = i + 2 < round_up(n_lines, strip_lines);
     each_vector(n_steps, [&](int64_t k, auto part) {
-      for (int64_t j = 4; j < 8; ++j) hwy::Prefetch(at + (i + j) * ld + k);
       hn::StoreInterleaved4(load(l0 + k, part), load(l1 + k, part), load(l2 + k, part), load(l3 + k, part),
                             F32(), fours);
       const int64_t n = std::min(lanes(), n_steps - k);
-      for (int64_t s = 0; s < n; ++s) std::copy_n(fours + 4 * s, 4, panel + (k + s) * width);
+      for (int64_t s = 0; s < n; ++s) {
+        std::copy_n(fours + 4 * s, 2, first + (k + s) * strip_lines);
+        if (whole) std::copy_n(fours + 4 * s + 2, 2, second + (k + s) * strip_lines);
+      }
     });
   }
-  for (int64_t i = (n_lines + 3) / 4 * 4; i % width != 0; i += 4)
-    for (int64_t k = 0; k < n_steps; ++k)
-      std::fill_n(to + i / width * width * n_steps + k * width + i % width, 4, 0.0f);
 }
 
-// Element (i, k) of the lines is at[k · ld + i]. Whole panels, with constants for what is constant: as many
-// at a time as share 64 bytes in f32.
 template <class T>
-HWY_INLINE void pack_panels(const T* at, int64_t ld, int64_t n_panels, int64_t n_steps, int64_t width,
-                            float* to) {
-  constexpr int64_t ahead = 12;
-  for (int64_t k = 0; k < n_steps; ++k, at += ld, to += width) {
-    for (int64_t i = 0; i < n_panels * width; i += 16) hwy::Prefetch(at + ahead * ld + i);
-    for (int64_t p = 0; p < n_panels; ++p) {
-      const T* from = at + p * width;
-      float* row = to + p * width * n_steps;
-      if (width % lanes() == 0)
-        for (int64_t i = 0; i < width; i += lanes()) store(load(from + i), row + i);
-      else
-        for (int64_t i = 0; i < width; ++i) row[i] = static_cast<float>(from[i]);
+void pack_across(const T* at, int64_t ld, int64_t n_lines, int64_t n_steps, float* to) {
+  float wide[group_lines] = {};
+  const int64_t size = strip_size(n_steps);
+  for (int64_t k = 0; k < n_steps; ++k, at += ld, to += strip_lines) {
+    const float* row = wide;
+    if constexpr (std::is_same_v<T, float>) {
+      if (n_lines == group_lines) row = at;
     }
-  }
-}
-
-template <class T>
-void pack_across(const T* at, int64_t ld, int64_t n_lines, int64_t n_steps, int64_t width, float* to) {
-  constexpr int64_t together = 16 / panel_rows;
-  int64_t i = 0;
-  if (width == panel_rows) {
-    for (; i + together * width <= n_lines; i += together * width)
-      pack_panels(at + i, ld, together, n_steps, panel_rows, to + i * n_steps);
-  } else if (n_lines == width) {
-    if (width == 3 * lanes()) return pack_panels(at, ld, 1, n_steps, 3 * lanes(), to);
-    if (width == 2 * lanes()) return pack_panels(at, ld, 1, n_steps, 2 * lanes(), to);
-  }
-  for (; i < n_lines; i += width)
-    for (int64_t k = 0; k < n_steps; ++k)
-      for (int64_t j = 0; j < width; ++j)
-        to[i * n_steps + k * width + j] = i + j < n_lines ? static_cast<float>(at[k * ld + i + j]) : 0.0f;
-}
-
-void pack(const Factor& factor, const Block& block, int64_t width, float* to) {
-  with_float(factor.type, [&]<class T>(T) {
-    const T* at = static_cast<const T*>(factor.at);
-    if (factor.along)
-      pack_along(at + block.line * factor.ld + block.step, factor.ld, block.n_lines, block.n_steps, width,
-                 to);
+    if (row == wide) copy(n_lines, at, wide);
+    if (n_lines == group_lines)
+#pragma GCC unroll 8
+      for (int64_t p = 0; p < group_lines / strip_lines; ++p)
+        std::memcpy(to + p * size, row + p * strip_lines, strip_lines * sizeof(float));
     else
-      pack_across(at + block.step * factor.ld + block.line, factor.ld, block.n_lines, block.n_steps, width,
-                  to);
-  });
-}
-
-void multiply_panel(int64_t vectors, int64_t n_steps, const float* left, const float* right, float* c,
-                    int64_t ldc, bool add) {
-  const LeftFactor a{left, 1, panel_rows};
-  const RightFactor b{right, vectors * lanes()};
-  if (vectors == 3) panel<panel_rows, 3>(n_steps, a, b, {c, ldc, add});
-  if (vectors == 2) panel<panel_rows, 2>(n_steps, a, b, {c, ldc, add});
-  if (vectors == 1) panel<panel_rows, 1>(n_steps, a, b, {c, ldc, add});
-}
-
-// The same for a panel that reaches over the end of c: by way of a whole one.
-void multiply_edge(int64_t rows, int64_t cols, int64_t vectors, int64_t n_steps, const float* left,
-                   const float* right, float* c, int64_t ldc, bool add) {
-  float whole[panel_rows * most_vectors * max_lanes] = {};
-  const int64_t ld = vectors * lanes();
-  if (add)
-    for (int64_t i = 0; i < rows; ++i) std::copy_n(c + i * ldc, cols, whole + i * ld);
-  multiply_panel(vectors, n_steps, left, right, whole, ld, add);
-  for (int64_t i = 0; i < rows; ++i) std::copy_n(whole + i * ld, cols, c + i * ldc);
-}
-
-// f(first column, columns, vectors) for each panel of `cols` columns.
-template <class F>
-HWY_INLINE void each_panel(int64_t cols, F f) {
-  for (int64_t j = 0; j < cols;) {
-    const int64_t vectors = panel_vectors((cols - j + lanes() - 1) / lanes());
-    const int64_t width = std::min(vectors * lanes(), cols - j);
-    f(j, width, vectors);
-    j += width;
+      for (int64_t i = 0; i < round_up(n_lines, strip_lines); i += strip_lines)
+        std::memcpy(to + i / strip_lines * size, wide + i, strip_lines * sizeof(float));
   }
 }
 
-// c (+)= left · right, blocks that are packed by panels.
-void multiply_block(int64_t rows, int64_t cols, int64_t n_steps, const float* left, const float* right,
-                    const Product& c) {
-  each_panel(cols, [&](int64_t j, int64_t width, int64_t vectors) {
-    for (int64_t i = 0; i < rows; i += panel_rows) {
-      float* to = c.at + i * c.ld + j;
-      for (int64_t ahead = panel_rows; ahead < 2 * panel_rows && i + ahead < rows; ++ahead)
-        hwy::Prefetch(to + ahead * c.ld);
-      const float *a = left + i * n_steps, *b = right + j * n_steps;
-      if (i + panel_rows <= rows && width == vectors * lanes())
-        multiply_panel(vectors, n_steps, a, b, to, c.ld, c.add);
-      else
-        multiply_edge(std::min(panel_rows, rows - i), width, vectors, n_steps, a, b, to, c.ld, c.add);
-    }
-  });
-}
+// A strip of the left factor, its lines `line` and its steps `step` apart.
+struct Strip {
+  const float* at;
+  int64_t line, step;
+};
 
-// sums [m, n] (+)= a · b. What is summed is read and written again for every block of steps.
-void multiply_all(const Factor& a, const Factor& b, int64_t m, int64_t n, int64_t k, const Product& sums) {
-  ScratchScope scope;
-  const int64_t most = std::min(k, block_steps);
-  float* left = scratch<float>(most * std::min(m + panel_rows, block_rows));
-  float* right = scratch<float>(most * (std::min(n, block_cols) + lanes()));
-  const int64_t blocks = (k + block_steps - 1) / block_steps;
-  for (int64_t col = 0; col < n; col += block_cols)
-    for (int64_t p = 0; p < blocks; ++p) {
-      const int64_t n_cols = std::min(block_cols, n - col);
-      const int64_t step = k * p / blocks, n_steps = k * (p + 1) / blocks - step;
-      each_panel(n_cols, [&](int64_t j, int64_t width, int64_t vectors) {
-        pack(b, {col + j, width, step, n_steps}, vectors * lanes(), right + j * n_steps);
-      });
-      for (int64_t row = 0; row < m; row += block_rows) {
-        const int64_t n_rows = std::min(block_rows, m - row);
-        pack(a, {row, n_rows, step, n_steps}, panel_rows, left);
-        multiply_block(n_rows, n_cols, n_steps, left, right,
-                       {sums.at + row * sums.ld + col, sums.ld, sums.add || p > 0});
+// Sums of a strip's rows and some columns of c; they begin from `from`, or 0 where that is null.
+struct Sums {
+  float* at;
+  int64_t ld;
+  const float* from;
+  int64_t from_ld;
+};
+
+// What is fetched meanwhile, every 64 steps: so many lines of what comes next, and some of the next sums.
+constexpr int64_t chunk = 64;
+struct Meanwhile {
+  Ahead next, sums;
+  int64_t lines = 0, sum_lines = 0;
+
+  HWY_INLINE void fetch() {
+    next.fetch(lines);
+    sums.fetch(sum_lines);
+  }
+};
+
+template <int n_rows, int n_vectors>
+HWY_INLINE void multiply(int64_t n_steps, Strip a, const float* b, const Sums& c, Meanwhile& meanwhile) {
+  const int64_t step = lanes();
+  Vec sums[n_rows][n_vectors];
+#pragma GCC unroll 8
+  for (int i = 0; i < n_rows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < n_vectors; ++j)
+      sums[i][j] = c.from ? load(c.from + i * c.from_ld + j * step) : set(0);
+  for (int64_t left = n_steps; left > 0; left -= chunk) {
+    meanwhile.fetch();
+    for (int64_t k = std::min(left, chunk); k > 0; --k, b += panel_columns, a.at += a.step) {
+      Vec right[n_vectors];
+#pragma GCC unroll 4
+      for (int j = 0; j < n_vectors; ++j) right[j] = load(b + j * step);
+#pragma GCC unroll 8
+      for (int i = 0; i < n_rows; ++i) {
+        const Vec one = set(a.at[i * a.line]);
+#pragma GCC unroll 4
+        for (int j = 0; j < n_vectors; ++j) sums[i][j] = hn::MulAdd(one, right[j], sums[i][j]);
       }
     }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < n_rows; ++i)
+#pragma GCC unroll 4
+    for (int j = 0; j < n_vectors; ++j) store(sums[i][j], c.at + i * c.ld + j * step);
 }
 
-void multiply_by_panels(const Gemm& g, const GemmOperands& with) {
-  ScratchScope scope;
-  const Factor a{with.a, g.a, g.lda, !g.transpose_a}, b{with.b, g.b, g.ldb, g.transpose_b};
-  const auto as_it_is = [](auto x) { return x; };
-  const auto sum = [](auto x, auto y) { return hn::Add(x, y); };
-  with_float(g.c, [&]<class T>(T) {
-    constexpr bool in_place = std::is_same_v<T, float>;
-    T* c = static_cast<T*>(with.c);
-    float* at = in_place ? static_cast<float*>(with.c) : scratch<float>(g.m * g.n);
-    const Product sums{at, in_place ? g.ldc : g.n, g.accumulate || g.bias};
-    for (int64_t i = 0; i < g.m && sums.add; ++i) {
-      float* to = sums.at + i * sums.ld;
-      if (g.accumulate && g.bias)
-        map(g.n, to, sum, c + i * g.ldc, with.bias);
-      else if (g.bias)
-        map(g.n, to, as_it_is, with.bias);
-      else if (!in_place)
-        map(g.n, to, as_it_is, c + i * g.ldc);
+template <int n_vectors, int n_rows = strip_lines>
+HWY_NOINLINE void multiply_strip(int64_t rows, int64_t n_steps, Strip a, const float* b, const Sums& c,
+                                 Meanwhile& meanwhile) {
+  if (rows == n_rows)
+    multiply<n_rows, n_vectors>(n_steps, a, b, c, meanwhile);
+  else if constexpr (n_rows > 1)
+    multiply_strip<n_vectors, n_rows - 1>(rows, n_steps, a, b, c, meanwhile);
+}
+
+// The same where only `cols` of the columns are there: by way of a whole strip.
+template <int n_vectors>
+HWY_NOINLINE void multiply_edge(int64_t rows, int64_t cols, int64_t n_steps, Strip a, const float* b,
+                                const Sums& c, Meanwhile& meanwhile) {
+  float whole[strip_lines * n_vectors * max_lanes] = {};
+  const int64_t ld = n_vectors * lanes();
+  for (int64_t i = 0; i < rows && c.from; ++i) std::copy_n(c.from + i * c.from_ld, cols, whole + i * ld);
+  multiply_strip<n_vectors>(rows, n_steps, a, b, {whole, ld, c.from ? whole : nullptr, ld}, meanwhile);
+  for (int64_t i = 0; i < rows; ++i) std::copy_n(whole + i * ld, cols, c.at + i * c.ld);
+}
+
+// A part of a product: rows by the columns of one panel, and some of the steps.
+struct Block {
+  int64_t row, rows, col, cols, step, steps;
+};
+
+class PanelProduct {
+ public:
+  PanelProduct(const Gemm& g, const GemmOperands& with)
+      : g_(g), with_(with), a_{with.a, g.a, g.lda, !g.transpose_a}, b_{with.b, g.b, g.ldb, g.transpose_b} {
+    step_blocks_ = (g.k + most_steps - 1) / most_steps;
+    const int64_t steps = (g.k + step_blocks_ - 1) / step_blocks_,
+                  panel = round_up(steps, packed_rows) * panel_columns;
+    const int64_t fit = std::max(left_bytes / 4 / steps / group_lines, int64_t{1}) * group_lines;
+    const int64_t row_blocks = (g.m + fit - 1) / fit;
+    block_rows_ = round_up((g.m + row_blocks - 1) / row_blocks, group_lines);
+    const int64_t all = (g.n + panel_columns - 1) / panel_columns;
+    panels_ = std::clamp(right_bytes / 4 / panel, int64_t{1}, all);
+    kept_ = row_blocks == 1 ? 1 : panels_;
+    if (!as_it_lies()) left_ = scratch<float>(block_rows_ * steps);
+    if (!g.packed_b) right_ = scratch<float>(kept_ * panel);
+    if (g.c != DType::f32)
+      sums_ = scratch<float>(step_blocks_ == 1 ? block_rows_ * panel_columns : g.m * sums_ld());
+  }
+
+  void run() {
+    for (int64_t col = 0; col < g_.n; col += panels_ * panel_columns) {
+      first_ = col, end_ = std::min(col + panels_ * panel_columns, g_.n);
+      for (int64_t p = 0; p < step_blocks_; ++p)
+        for (int64_t row = 0; row < g_.m; row += block_rows_)
+          run(row, g_.k * p / step_blocks_, g_.k * (p + 1) / step_blocks_);
     }
-    multiply_all(a, b, g.m, g.n, g.k, sums);
-    for (int64_t i = 0; i < g.m && !in_place; ++i) map(g.n, c + i * g.ldc, as_it_is, sums.at + i * sums.ld);
-  });
+  }
+
+ private:
+  void run(int64_t row, int64_t step, int64_t step_end) {
+    for (int64_t col = first_; col < end_; col += panel_columns) {
+      const Block block{row,  std::min(block_rows_, g_.m - row),
+                        col,  std::min(panel_columns, g_.n - col),
+                        step, step_end - step};
+      const float* right = panel(block);
+      with_float(g_.c, [&]<class T>(T) {
+        T* c = static_cast<T*>(with_.c) + block.row * g_.ldc + block.col;
+        const Sums sums = sums_of(block, c);
+        multiply_panel(block, right, sums);
+        if (!std::is_same_v<T, float> && step_end == g_.k)
+          for (int64_t i = 0; i < block.rows; ++i) copy(block.cols, sums.at + i * sums.ld, c + i * g_.ldc);
+      });
+    }
+  }
+
+  // Whether strips of the left factor are read where it is stored.
+  bool as_it_lies() const { return a_.type == DType::f32 && a_.along; }
+
+  // A panel of the right factor: as it was given, or packed now, or by the first block of rows.
+  const float* panel(const Block& block) const {
+    if (g_.packed_b) return given(block.col, block.step);
+    float* at = place(block.col, block.steps);
+    if (block.row == 0 || kept_ == 1)
+      pack_panels(
+          {.n = block.cols, .k = block.steps, .ldb = g_.ldb, .transpose_b = g_.transpose_b, .b = g_.b},
+          b_.of(block.col, block.step), at);
+    return at;
+  }
+  const float* given(int64_t col, int64_t step) const {
+    return static_cast<const float*>(with_.b) + col * round_up(g_.k, packed_rows) + step * panel_columns;
+  }
+  float* place(int64_t col, int64_t steps) const {
+    return right_ + (col - first_) / panel_columns % kept_ * panel_columns * round_up(steps, packed_rows);
+  }
+
+  // What the panel after this one is read from.
+  Ahead after(const Block& block) const {
+    const int64_t next = block.col + panel_columns, bytes = panel_columns * block.steps * 4;
+    if (next >= end_) return {};
+    if (g_.packed_b) return {given(next, block.step), bytes, 1, bytes};
+    if (block.row > 0 && kept_ > 1) return {place(next, block.steps), bytes, 1, bytes};
+    return ahead(b_, next, std::min(panel_columns, g_.n - next), block.step, block.steps);
+  }
+
+  // Where a block's sums are held, and what they begin from.
+  Sums sums_of(const Block& block, float* c) const {
+    if (block.step > 0) return {c, g_.ldc, c, g_.ldc};
+    if (!g_.accumulate) return {c, g_.ldc, g_.bias ? with_.bias + block.col : nullptr, 0};
+    add_bias(block, c, g_.ldc);
+    return {c, g_.ldc, c, g_.ldc};
+  }
+  Sums sums_of(const Block& block, const bf16* c) const {
+    const int64_t ld = step_blocks_ == 1 ? panel_columns : sums_ld();
+    float* at = step_blocks_ == 1 ? sums_ : sums_ + block.row * ld + block.col - first_;
+    if (block.step > 0) return {at, ld, at, ld};
+    if (!g_.accumulate) return {at, ld, g_.bias ? with_.bias + block.col : nullptr, 0};
+    for (int64_t i = 0; i < block.rows; ++i) copy(block.cols, c + i * g_.ldc, at + i * ld);
+    add_bias(block, at, ld);
+    return {at, ld, at, ld};
+  }
+  int64_t sums_ld() const { return panels_ * panel_columns; }
+  void add_bias(const Block& block, float* to, int64_t ld) const {
+    const auto sum = [](auto x, auto y) { return hn::Add(x, y); };
+    for (int64_t i = 0; i < block.rows && g_.bias; ++i)
+      map(block.cols, to + i * ld, sum, to + i * ld, with_.bias + block.col);
+  }
+
+  void multiply_panel(const Block& block, const float* right, const Sums& sums) {
+    Meanwhile meanwhile;
+    meanwhile.next = after(block);
+    const int64_t n = (block.rows + strip_lines - 1) / strip_lines * ((block.steps + chunk - 1) / chunk);
+    meanwhile.lines = (meanwhile.next.lines() + n - 1) / n;
+    for (int64_t at = 0; at < block.cols;) {
+      const auto pass = [&]<int n_vectors>() {
+        multiply_pass<n_vectors>(block, at, right + at,
+                                 {sums.at + at, sums.ld, sums.from ? sums.from + at : nullptr, sums.from_ld},
+                                 meanwhile);
+        at += n_vectors * lanes();
+      };
+      if (block.cols - at > (panel_vectors - 1) * lanes())
+        pass.template operator()<panel_vectors>();
+      else
+        pass.template operator()<1>();
+    }
+  }
+
+  // All strips of a block by the panel's columns from `at` on. The first pass of all packs the strips.
+  template <int n_vectors>
+  void multiply_pass(const Block& block, int64_t at, const float* right, const Sums& sums,
+                     Meanwhile& meanwhile) {
+    const bool pack = block.col == first_ && at == 0 && !as_it_lies();
+    const int64_t width = n_vectors * lanes(), chunks = (block.steps + chunk - 1) / chunk;
+    for (int64_t i = 0; i < block.rows; i += strip_lines) {
+      if (pack && i % group_lines == 0) pack_left(block, i);
+      const int64_t rows = std::min(strip_lines, block.rows - i), then = i + rows;
+      meanwhile.sums = {sums.at + then * sums.ld, sums.ld * 4, std::min(strip_lines, block.rows - then),
+                        width * 4};
+      meanwhile.sum_lines = (meanwhile.sums.lines() + chunks - 1) / chunks;
+      const Sums c{sums.at + i * sums.ld, sums.ld, sums.from ? sums.from + i * sums.from_ld : nullptr,
+                   sums.from_ld};
+      if (block.cols - at >= width)
+        multiply_strip<n_vectors>(rows, block.steps, strip(block, i), right, c, meanwhile);
+      else
+        multiply_edge<n_vectors>(rows, block.cols - at, block.steps, strip(block, i), right, c, meanwhile);
+    }
+  }
+
+  Strip strip(const Block& block, int64_t i) const {
+    if (as_it_lies()) return {reinterpret_cast<const float*>(a_.of(block.row + i, block.step)), a_.ld, 1};
+    return {left_ + i * block.steps, 1, strip_lines};
+  }
+
+  void pack_left(const Block& block, int64_t i) const {
+    with_float(a_.type, [&]<class T>(T) {
+      const T* at = reinterpret_cast<const T*>(a_.of(block.row + i, block.step));
+      const int64_t lines = std::min(group_lines, block.rows - i);
+      (a_.along ? pack_along<T> : pack_across<T>)(at, a_.ld, lines, block.steps, left_ + i * block.steps);
+    });
+  }
+
+  const Gemm& g_;
+  const GemmOperands& with_;
+  const Factor a_, b_;
+  int64_t step_blocks_, block_rows_;
+  int64_t panels_, kept_;        // so many panels at a time; and packed
+  int64_t first_ = 0, end_ = 0;  // columns of those
+  float *left_ = nullptr, *right_ = nullptr, *sums_ = nullptr;
+};
+
+void multiply_by_panels(const Gemm& g, const GemmOperands& with) {
+  const ScratchScope scope;
+  PanelProduct(g, with).run();
 }
 
 }  // namespace
