@@ -14,20 +14,27 @@ namespace tessera::HWY_NAMESPACE {
 
 inline constexpr float log2_e = 1.44269504f;
 
-// 2^x for x ≤ 0 to 1.5 ulp, and 0 below 2^-100: nothing that follows meets a denormal. A NaN stays a NaN.
-HWY_INLINE Vec exp2_negative(Vec x) {
+// Adding it to a small number rounds that to an integer, in the lowest bits.
+inline constexpr float to_integer = 0x1.8p23f;
+
+// 2^(n + part) to 1.5 ulp for |part| ≤ 1/2 and an integer -126 ≤ n ≤ 126 that was rounded by adding
+// to_integer.
+HWY_INLINE Vec exp2_of_parts(Vec rounded, Vec part) {
   const hn::RebindToSigned<F32> d32;
-  const Vec magic = set(0x1.8p23f);  // adding it rounds x to an integer in the lowest bits
-  const Vec rounded = hn::Add(x, magic);
-  const Vec part = hn::Sub(x, hn::Sub(rounded, magic));
   Vec y = set(0.0013264728f);
   y = hn::MulAdd(y, part, set(0.0096715139f));
   y = hn::MulAdd(y, part, set(0.0555073358f));
   y = hn::MulAdd(y, part, set(0.2402224243f));
   y = hn::MulAdd(y, part, set(0.6931470037f));
   y = hn::MulAdd(y, part, set(1.0f));
-  const auto bits = hn::Add(hn::BitCast(d32, y), hn::ShiftLeft<23>(hn::BitCast(d32, rounded)));
-  return hn::IfThenZeroElse(hn::Lt(x, set(-100.0f)), hn::BitCast(F32(), bits));
+  return hn::BitCast(F32(), hn::Add(hn::BitCast(d32, y), hn::ShiftLeft<23>(hn::BitCast(d32, rounded))));
+}
+
+// 2^x for x ≤ 0 to 1.5 ulp, and 0 below 2^-100: nothing that follows meets a denormal. A NaN stays a NaN.
+HWY_INLINE Vec exp2_negative(Vec x) {
+  const Vec rounded = hn::Add(x, set(to_integer));
+  const Vec y = exp2_of_parts(rounded, hn::Sub(x, hn::Sub(rounded, set(to_integer))));
+  return hn::IfThenZeroElse(hn::Lt(x, set(-100.0f)), y);
 }
 
 }  // namespace tessera::HWY_NAMESPACE

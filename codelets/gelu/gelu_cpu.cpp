@@ -26,7 +26,7 @@ HWY_INLINE Vec slope_exact(Vec x) {
 // s + x s (1 - s) (a + 3 b x²); beyond ±10 it is 0 or 1 in f32
 HWY_INLINE Vec slope_tanh(Vec x) {
   x = hn::Max(set(-10.0f), hn::Min(set(10.0f), x));
-  const Vec e = exp(hn::Neg(tanh_argument(x)));
+  const Vec e = exp_clamped(hn::Neg(tanh_argument(x)));
   const Vec s = hn::Div(set(1.0f), hn::Add(set(1.0f), e));
   const Vec inner = hn::MulAdd(set(3 * tanh_b), hn::Mul(x, x), set(tanh_a));
   return hn::MulAdd(hn::Mul(x, s), hn::Mul(hn::Mul(e, s), inner), s);

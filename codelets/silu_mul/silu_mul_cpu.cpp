@@ -27,7 +27,7 @@ void silu_mul_backward(const TileArgs& args) {
     T *d_gate = args[3].as<T>(), *d_up = args[4].as<T>();
     each_vector(n, [&](int64_t i, auto part) {
       const Vec g = load(gate + i, part), d = load(d_y + i, part);
-      const Vec e = exp(hn::Neg(g));
+      const Vec e = exp_clamped(hn::Neg(g));
       const Vec s = hn::Div(set(1.0f), hn::Add(set(1.0f), e));  // sigmoid(g); 1 - s = e s
       const Vec silu = hn::Mul(g, s);
       const Vec slope = hn::MulAdd(hn::Mul(silu, e), s, s);
