@@ -58,7 +58,8 @@ class Ahead {
   HWY_INLINE void fetch(int64_t n) {
     for (; n > 0 && rows_ > 0; --n) {
       __builtin_prefetch(row_ + at_, 0, 2);
-      if ((at_ += line) >= width_) at_ = 0, row_ += ld_, --rows_;
+      at_ += line;
+      if (at_ >= width_) at_ = 0, row_ += ld_, --rows_;
     }
   }
 
