@@ -82,15 +82,19 @@ std::string key_of(int workers) { return fmt::format("{} workers={}", Machine::h
 }  // namespace
 
 MatmulRate measure_matmul(DType dtype, int64_t n, int workers, double seconds) {
-  const Gemm shape{.m = n, .n = n, .k = n, .lda = n, .ldb = n, .ldc = n, .a = dtype, .b = dtype, .c = dtype};
+  const Gemm plain{.m = n, .n = n, .k = n, .lda = n, .ldb = n, .ldc = n, .a = dtype, .b = dtype, .c = dtype};
+  Gemm shape = plain;
+  shape.packed_b = packed_size(plain) > 0;
   const double flops = 2.0 * static_cast<double>(n) * static_cast<double>(n) * static_cast<double>(n);
   const double rate = total_rate(workers, seconds, 0.5, flops, [&] {
     const size_t bytes = static_cast<size_t>(n * n) * size_of(dtype);
-    auto memory = std::make_shared<Memory>(3 * bytes);
+    const size_t packed = static_cast<size_t>(packed_size(plain)) * size_of(dtype);
+    auto memory = std::make_shared<Memory>(3 * bytes + packed);
     std::fill_n(memory->data(), 3 * bytes, std::byte{0x3c});  // unwritten pages would all be the same one
-    return [=] {
-      std::byte* at = memory->data();
-      gemm(shape, {.a = at, .b = at + bytes, .c = at + 2 * bytes});
+    std::byte* at = memory->data();
+    if (shape.packed_b) pack_right(plain, at + bytes, at + 3 * bytes);
+    return [memory, shape, at, a_bytes = bytes] {
+      gemm(shape, {.a = at, .b = at + (shape.packed_b ? 3 : 1) * a_bytes, .c = at + 2 * a_bytes});
     };
   });
   return {dtype, n, rate * 1e-9};
