@@ -40,9 +40,11 @@ void gelu(const TileArgs& args) {
     const T* x = args[0].as<const T>();
     T* y = args[1].as<T>();
     if (exact) {
-      map(n, y, [](Vec v) { return hn::Mul(v, normal(v).cdf); }, x);
+      const auto value = [](Vec v) { return hn::Mul(v, normal(v).cdf); };
+      map(n, y, value, x);
     } else {
-      map(n, y, [](Vec v) { return hn::Mul(v, sigmoid(tanh_argument(v))); }, x);
+      const auto value = [](Vec v) { return hn::Mul(v, sigmoid(tanh_argument(v))); };
+      map(n, y, value, x);
     }
   });
 }
@@ -55,9 +57,11 @@ void gelu_backward(const TileArgs& args) {
     const T *x = args[0].as<const T>(), *d_y = args[1].as<const T>();
     T* d_x = args[2].as<T>();
     if (exact) {
-      map(n, d_x, [](Vec v, Vec d) { return hn::Mul(d, slope_exact(v)); }, x, d_y);
+      const auto gradient = [](Vec v, Vec d) { return hn::Mul(d, slope_exact(v)); };
+      map(n, d_x, gradient, x, d_y);
     } else {
-      map(n, d_x, [](Vec v, Vec d) { return hn::Mul(d, slope_tanh(v)); }, x, d_y);
+      const auto gradient = [](Vec v, Vec d) { return hn::Mul(d, slope_tanh(v)); };
+      map(n, d_x, gradient, x, d_y);
     }
   });
 }

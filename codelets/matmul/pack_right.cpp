@@ -1,7 +1,7 @@
-// The right factor in panels of 64 columns, one after the other, in which every row of a panel is 64 words of
-// 32 bits: an f32 element each, or, where bf16_units() multiply them, two bf16 elements of successive rows.
-// oneDNN multiplies from them directly (BA16a64b and BA16a64b2a, in its terms). Zeros fill up what is
-// missing.
+// The right factor in panels of columns, one after the other, in which every row of a panel is words of 32
+// bits. For panel_product these are f32 elements, as many as its loop takes at once. oneDNN multiplies from
+// 64 of them, or, where bf16_units() are there, of two bf16 elements of successive rows each (BA16a64b and
+// BA16a64b2a, in its terms). Zeros fill up what is missing.
 // SPDX-License-Identifier: Apache-2.0
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/matmul/pack_right.cpp"

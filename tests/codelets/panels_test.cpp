@@ -43,6 +43,36 @@ TEST(PanelProduct, IsTheNaiveSumOnEveryVectorUnit) {
   hwy::SetSupportedTargetsForTest(0);
 }
 
+// From a right factor that was laid out for it.
+void packed_product(const Gemm& g, GemmOperands with) {
+  std::vector<float> packed(static_cast<size_t>(packed_panels_size(g.k, g.n)));
+  pack_panels(g, with.b, packed.data());
+  Gemm product = g;
+  product.packed_b = true;
+  with.b = packed.data();
+  panel_product(product, with);
+}
+
+TEST(PanelProduct, OfLaidOutFactorsIsTheSameOnEveryVectorUnit) {
+  for (const int64_t target : hwy::SupportedAndGeneratedTargets()) {
+    hwy::SetSupportedTargetsForTest(target);
+    for (const int64_t k : {19, 64, 600})
+      for (int kind = 0; kind < 8; ++kind) {
+        const DType type = kind & 4 ? DType::bf16 : DType::f32;
+        check({.m = 53,
+               .n = 130,
+               .k = k,
+               .transpose_a = (kind & 1) != 0,
+               .transpose_b = (kind & 2) != 0,
+               .a = type,
+               .b = type,
+               .c = type},
+              std::string(hwy::TargetName(target)) + ", kind " + std::to_string(kind), packed_product);
+      }
+  }
+  hwy::SetSupportedTargetsForTest(0);
+}
+
 TEST(Gemm, RefusesAnActivationOnTheCpu) {
   float x = 1, y = 0;
   const Gemm g{.m = 1, .n = 1, .k = 1, .lda = 1, .ldb = 1, .ldc = 1, .activation = Activation::relu};

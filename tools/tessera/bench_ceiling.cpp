@@ -15,7 +15,8 @@ constexpr auto help = R"(Examples:
   tessera bench ceiling --workers 1 --json
 
 All workers multiply square matrices at once, each its own, small enough to stay in its cache, with the
-right factor laid out beforehand as plans do it for weights; the ceiling is the best size. Figures of whole steps are stated as shares of it. Then they all read memory.
+right factor as it is and laid out beforehand, as plans do it for weights; the ceiling is the best of all.
+Figures of whole steps are stated as shares of it. Then they all read memory.
 
 JSON lines:
   {"what":"matmul","dtype":…,"n":…,"workers":…,"gflops":…}    a size

@@ -17,8 +17,8 @@ struct MatmulRate {
   double gflops;
 };
 
-// Sum over `workers` threads of each one's median rate, all running for `seconds`. The right factor was laid
-// out before where a plan would lay out a weight: the best that the machine does.
+// Sum over `workers` threads of each one's median rate, all running for `seconds`: with the right factor as
+// it is or laid out beforehand, whichever is faster.
 MatmulRate measure_matmul(DType dtype, int64_t n, int workers, double seconds);
 // Bytes/s, all threads together, of memory that no cache holds: only read; and read and written in place,
 // where both count.
