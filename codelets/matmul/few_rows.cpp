@@ -10,6 +10,7 @@
 #include <hwy/foreach_target.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "codelets/matmul/few_rows_bf16.hpp"
 #include "codelets/matmul/gemm.hpp"
@@ -121,11 +122,23 @@ HWY_INLINE void each_product(const bf16*, int64_t k, F f) {
   if (l < k) both(l, SomeLanes{k - l});
 }
 
+// Whether there are 32 vector registers, not 16.
+constexpr bool many_registers = !HWY_ARCH_X86 || HWY_MAX_BYTES >= 64;
+
+// Where registers are few, the compiler would rather read a vector again for each of its uses.
+HWY_INLINE void keep_in_register([[maybe_unused]] Vec& v) {
+#if HWY_ARCH_X86 && HWY_MAX_BYTES < 64
+  asm("" : "+x"(v.raw));
+#endif
+}
+
 // y[r, c] += x[r, :] · b[c, :] for some rows of both, one sum for each pair. Meanwhile `ahead` further rows
-// of b come closer, from `next` on: into the second cache, as the first one can wait for too few lines at a
-// time to hide memory.
+// of b come closer, from `next` on, or all memory from there as it lies: into the second cache, as the first
+// one can wait for too few lines at a time to hide memory. A function of its own, or many such loops in one
+// would be at a loss for registers.
+constexpr int as_it_lies = -1;
 template <int rows, int columns, int ahead, class T>
-HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* next, float* y) {
+HWY_NOINLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* next, float* y) {
   const int64_t ldx = row_of_x<T>(g.k);
   Vec sums[rows][columns];
   for (auto& row : sums)
@@ -134,9 +147,11 @@ HWY_INLINE void add_dots_of(const Gemm& g, const float* x, const T* b, const T* 
     Vec weights[columns];
     for (int c = 0; c < columns; ++c) weights[c] = vector_of(b + c * g.ldb);
     if (fetch >= 0)
-      for (int c = 0; c < ahead; ++c) __builtin_prefetch(next + c * g.ldb + fetch, 0, 2);
+      for (int c = 0; c < std::abs(ahead); ++c)
+        __builtin_prefetch(next + (ahead == as_it_lies ? columns * fetch : c * g.ldb + fetch), 0, 2);
     for (int r = 0; r < rows; ++r) {
-      const Vec by = load(x + r * ldx + place);
+      Vec by = load(x + r * ldx + place);
+      keep_in_register(by);
       for (int c = 0; c < columns; ++c) sums[r][c] = hn::MulAdd(by, weights[c], sums[r][c]);
     }
   });
@@ -160,7 +175,7 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
   for (; r + 4 <= g.m; r += 4) {
     const float* rows = x + r * ldx;
     float* to = y + r * g.n;
-    if (columns >= 4 && g.m >= 16) {
+    if (columns > 1 && g.m >= 16) {
       const int64_t four = r / 4, fetched = columns == 6 ? (3 * four + 1) / 2 : four;
       const T* ahead = next + fetched * g.ldb;
       if (fetched >= columns)
@@ -175,8 +190,8 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
       add_dots_of<4, columns, 0>(g, rows, b, next, to);
     }
   }
-  if (columns == 1 && r == 0) {  // the hardware stops fetching ahead where a page of memory ends
-    add_dots_of<1, 1, 1>(g, x, b, b + 4096 / sizeof(T), y);
+  if (columns <= 2 && r == 0) {  // the hardware stops fetching ahead where a page of memory ends
+    add_dots_of<1, columns, as_it_lies>(g, x, b, b + 4096 / sizeof(T), y);
     ++r;
   }
   for (; r < g.m; ++r) add_dots_of<1, columns, 0>(g, x + r * ldx, b, next, y + r * g.n);
@@ -184,14 +199,15 @@ HWY_INLINE void add_dots_with_all(const Gemm& g, const float* x, const T* b, flo
 
 // y[m, n] += x[m, k] bᵀ, b [n, k]: dot products, of as many rows of b at a time as registers can hold sums
 // of; but of fewer than four rows of x, row by row of b, as memory is fastest where it is read from one end
-// to the other.
+// to the other. A row of bf16 in narrow vectors would wait for its one sum: there go two.
 template <class T>
 void add_dots(const Gemm& g, const float* x, const T* b, float* y) {
   int64_t j = 0;
   if (HWY_MAX_BYTES >= 64 && in_word<T> == 1 && g.m >= 16)
     for (; j + 6 <= g.n; j += 6) add_dots_with_all<6>(g, x, b + j * g.ldb, y + j);
-  if (g.m >= 4)
-    for (; j + 4 <= g.n; j += 4) add_dots_with_all<4>(g, x, b + j * g.ldb, y + j);
+  constexpr int columns = many_registers ? 4 : 4 - in_word<T>;
+  if (g.m >= 4 || columns == 2)
+    for (; j + columns <= g.n; j += columns) add_dots_with_all<columns>(g, x, b + j * g.ldb, y + j);
   for (; j < g.n; ++j) add_dots_with_all<1>(g, x, b + j * g.ldb, y + j);
 }
 
