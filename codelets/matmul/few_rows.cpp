@@ -13,6 +13,7 @@
 #include <cstdlib>
 
 #include "codelets/matmul/few_rows_bf16.hpp"
+#include "codelets/matmul/few_rows_packed.hpp"
 #include "codelets/matmul/gemm.hpp"
 #include "codelets/simd.hpp"
 
@@ -258,12 +259,21 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
       bf16_dots && g.transpose_b && !g.transpose_a && g.a == DType::bf16 && g.b == DType::bf16;
   with_float(g.c, [&]<class T>(T) {
     T* c = static_cast<T*>(with.c);
-    float* y = scratch<float>(g.m * g.n);
-    for (int64_t r = 0; r < g.m; ++r)
-      for (int64_t j = 0; j < g.n; ++j)
-        y[r * g.n + j] =
-            (g.accumulate ? static_cast<float>(c[r * g.ldc + j]) : 0.0f) + (g.bias ? with.bias[j] : 0.0f);
-    if (as_bf16)
+    const int64_t panels = (g.n + packed_columns - 1) / packed_columns;
+    const int64_t ldy = g.packed_b ? panels * packed_columns : g.n;
+    float* y = scratch<float>(g.m * ldy);
+    const auto as_it_is = [](auto v) { return v; };
+    for (int64_t r = 0; r < g.m; ++r) {
+      float* sums = y + r * ldy;
+      if (g.accumulate)
+        map(g.n, sums, as_it_is, c + r * g.ldc);
+      else
+        std::fill_n(sums, g.n, 0.0f);
+      if (g.bias) map(g.n, sums, [](auto sum, auto bias) { return hn::Add(sum, bias); }, sums, with.bias);
+    }
+    if (g.packed_b)
+      add_packed_rows(g, with.a, with.b, y);
+    else if (as_bf16)
       add_dots_as_bf16({g.m, g.n, g.k, g.lda, g.ldb}, static_cast<const bf16*>(with.a),
                        static_cast<const bf16*>(with.b), y);
     else
@@ -272,8 +282,7 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
         const float* x = rows_of_x<S>(g, with.a);
         g.transpose_b ? add_dots(g, x, b, y) : add_rows(g, x, b, y);
       });
-    const auto as_it_is = [](auto v) { return v; };
-    for (int64_t r = 0; r < g.m; ++r) map(g.n, c + r * g.ldc, as_it_is, y + r * g.n);
+    for (int64_t r = 0; r < g.m; ++r) map(g.n, c + r * g.ldc, as_it_is, y + r * ldy);
   });
 }
 

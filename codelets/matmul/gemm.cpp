@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "codelets/matmul/few_rows_bf16.hpp"
+#include "codelets/matmul/few_rows_packed.hpp"
 #include "runtime/core/error.hpp"
 
 namespace tessera {
@@ -171,7 +172,7 @@ int64_t packed_size(const Gemm& g) {
 
 void gemm(const Gemm& g, const GemmOperands& operands) {
   if (g.activation != Activation::none) throw error("gemm: on the CPU a product has no activation");
-  if (g.m <= few_rows && !g.packed_b) return few_rows_product(g, operands);
+  if (g.m <= few_rows && (!g.packed_b || has_packed_rows(g.b))) return few_rows_product(g, operands);
   if (best_by_library(g)) return multiply(g, operands);
   panel_product(g, operands);
 }

@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "codelets/matmul/packed_layout.hpp"
 #include "runtime/core/error.hpp"
 #include "runtime/plan/lowering.hpp"
 
@@ -87,13 +88,20 @@ struct Matmul final : Op {
     return folded;
   }
 
+  const TileLayout* layout(int input, std::span<const TensorType> in, int64_t tile_rows,
+                       int64_t tile_cols) const override {
+    if (input != 1 || in[0].dtype != in[1].dtype) return nullptr;
+    return packed_layout(in[1].dtype, tile_rows, tile_cols, transpose_b);
+  }
+
   void lower(Lowering& to) const override {
     const TileGrid& y = to.out(0);
     const TileGrid& a = to.in(0);
     const Cuts& over = transpose_a ? a.rows : a.cols;
     const TileGrid left = to.in(0, transpose_a ? over : y.rows, transpose_a ? y.rows : over);
     const TileGrid plain = to.in(1, transpose_b ? y.cols : over, transpose_b ? over : y.cols);
-    const std::optional<TileGrid> laid_out = packed(to, plain, transpose_b, y.rows.count());
+    const std::optional<TileGrid> laid_out =
+        to.layout(1) ? plain : packed(to, plain, transpose_b, y.rows.count());
     const TileGrid& right = laid_out ? *laid_out : plain;
     const int operands =
         a_transposed * transpose_a + b_transposed * transpose_b + b_packed * laid_out.has_value();

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "codelets/embedding/embedding.hpp"
+#include "codelets/matmul/gemm.hpp"
 #include "codelets/sample/sample.hpp"
 #include "models/train/language_model.hpp"
 
@@ -47,6 +48,7 @@ PassGraph::PassGraph(const ModelConfig& model, const PassOptions& options)
 // size, since they share the weights.
 Plan PassGraph::plan() const {
   constexpr int64_t parts = 4, least = int64_t{1} << 16;  // elements of a weight's tile
+  constexpr int64_t panel = packed_columns;  // of the matmul library's layout, which has whole ones alone
   Tiling tiling;
   for (const Parameter& parameter : parameters_) {
     const Shape& shape = parameter.variable.shape();
@@ -54,10 +56,15 @@ Plan PassGraph::plan() const {
       const Dim& dim = shape[d];
       const bool cut = dim.axis == "ffn" || dim.axis == "vocab" || dim.axis == "heads";
       if (!cut || tiling.has(dim.axis) || dim.units() < parts || shape.size() < parts * least) continue;
-      tiling.cut_evenly(dim.axis, dim.units(), (dim.units() + parts - 1) / parts, parts);
+      const int64_t step = dim.unit == 1 && dim.size % panel == 0 && dim.size >= parts * panel ? panel : 1;
+      const int64_t steps = dim.units() / step;
+      std::vector<std::vector<int64_t>> sizes;
+      for (int64_t p = 0; p < parts; ++p)
+        sizes.push_back({(steps * (p + 1) / parts - steps * p / parts) * step});
+      tiling.cut(dim.axis, std::move(sizes));
     }
   }
-  return make_plan(*graph_, {.tiling = tiling, .join_chains = true});
+  return make_plan(*graph_, {.tiling = tiling, .lay_out = true, .join_chains = true});
 }
 
 PassGraph::Values PassGraph::values(std::span<const PassRow> rows, const Sampling& sampling,

@@ -39,6 +39,15 @@ void for_each_tile(const TileGrid& grid, size_t element, Visit visit) {
       });
 }
 
+struct Extent {
+  int64_t rows, cols;
+
+  Extent(const TileGrid& grid, size_t tile)
+      : rows(grid.rows.size(static_cast<int>(tile) / grid.cols.count())),
+        cols(grid.cols.size(static_cast<int>(tile) % grid.cols.count())) {}
+  size_t bytes(DType type) const { return static_cast<size_t>(rows * cols) * size_of(type); }
+};
+
 // Keeps a buffer on the host for as long as it lives.
 class OnHost {
  public:
@@ -64,22 +73,32 @@ void scatter(const TileGrid& grid, size_t element, const void* whole, std::span<
   });
 }
 
-void scatter(const TileGrid& grid, size_t element, const void* whole, Engine& engine,
-             std::span<const HostTile> tiles) {
-  for_each_tile(grid, element, [&](size_t tile, auto for_each_row) {
+void scatter(const TileGrid& grid, DType type, const void* whole, Engine& engine,
+             std::span<const HostTile> tiles, const TileLayout* layout) {
+  std::vector<std::byte> by_rows;
+  for_each_tile(grid, size_of(type), [&](size_t tile, auto for_each_row) {
     const OnHost held(engine, tiles[tile].buffer, Mode::write);
+    const Extent extent(grid, tile);
+    by_rows.resize(layout ? extent.bytes(type) : 0);
+    std::byte* const to = layout ? by_rows.data() : tiles[tile].data;
     for_each_row([&](size_t at, size_t from, size_t bytes) {
-      std::memcpy(tiles[tile].data + at, static_cast<const std::byte*>(whole) + from, bytes);
+      std::memcpy(to + at, static_cast<const std::byte*>(whole) + from, bytes);
     });
+    if (layout) layout->arrange(type, extent.rows, extent.cols, to, tiles[tile].data);
   });
 }
 
-void gather(const TileGrid& grid, size_t element, Engine& engine, std::span<const HostTile> tiles,
-            void* whole) {
-  for_each_tile(grid, element, [&](size_t tile, auto for_each_row) {
+void gather(const TileGrid& grid, DType type, Engine& engine, std::span<const HostTile> tiles, void* whole,
+            const TileLayout* layout) {
+  std::vector<std::byte> by_rows;
+  for_each_tile(grid, size_of(type), [&](size_t tile, auto for_each_row) {
     const OnHost held(engine, tiles[tile].buffer, Mode::read);
+    const Extent extent(grid, tile);
+    by_rows.resize(layout ? extent.bytes(type) : 0);
+    if (layout) layout->restore(type, extent.rows, extent.cols, tiles[tile].data, by_rows.data());
+    const std::byte* const from = layout ? by_rows.data() : tiles[tile].data;
     for_each_row([&](size_t at, size_t to, size_t bytes) {
-      std::memcpy(static_cast<std::byte*>(whole) + to, tiles[tile].data + at, bytes);
+      std::memcpy(static_cast<std::byte*>(whole) + to, from + at, bytes);
     });
   });
 }
@@ -152,14 +171,16 @@ void Session::bind(const Plan& plan) {
       if (info.kind != TensorInfo::Kind::variable || plan.grid[id].empty()) continue;
       const Shape& shape = info.type.shape;
       f(info, shape.rank() > 0 ? plan.tiling.cuts(shape[0]) : Cuts(1),
-        shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1));
+        shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1), plan.layouts[id]);
     }
   };
-  for_each_variable(
-      [&](const TensorInfo& info, const Cuts& rows, const Cuts& cols) { check(info, rows, cols); });
-  for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols) {
-    if (info.shadow_of >= 0) create(plan.program.tensors[static_cast<size_t>(info.shadow_of)], rows, cols);
-    create(info, rows, cols);
+  for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
+    check(info, rows, cols, layout);
+  });
+  for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
+    if (info.shadow_of >= 0)
+      create(plan.program.tensors[static_cast<size_t>(info.shadow_of)], rows, cols, nullptr);
+    create(info, rows, cols, layout);
     if (info.shadow_of < 0) return;
     Variable& shadow = variables_[info.name];
     if (shadow.shadow_of.empty()) shadow.stale = true;
@@ -167,7 +188,7 @@ void Session::bind(const Plan& plan) {
   });
 }
 
-void Session::check(const TensorInfo& info, const Cuts& rows, const Cuts& cols) const {
+void Session::check(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) const {
   auto known = variables_.find(info.name);
   if (known == variables_.end()) return;
   const Variable& variable = known->second;
@@ -179,14 +200,19 @@ void Session::check(const TensorInfo& info, const Cuts& rows, const Cuts& cols) 
     throw error(
         "variable '{}' is cut {} by {} in this session, the plan cuts it {} by {}; give both one tiling",
         info.name, variable.rows.to_string(), variable.cols.to_string(), rows.to_string(), cols.to_string());
+  const auto name = [](const TileLayout* what) { return what ? what->name : "rows"; };
+  if (variable.layout != layout)
+    throw error("variable '{}' lies as {} in this session, the plan wants it as {}; make both plans alike",
+                info.name, name(variable.layout), name(layout));
 }
 
-void Session::create(const TensorInfo& info, const Cuts& rows, const Cuts& cols) {
+void Session::create(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
   auto [at, fresh] = variables_.try_emplace(info.name);
   if (!fresh) return;
   at->second.type = info.type;
   at->second.rows = rows;
   at->second.cols = cols;
+  at->second.layout = layout;
   initialise(info);
 }
 
@@ -229,13 +255,13 @@ void Session::initialise(const TensorInfo& info) {
 void Session::read(const std::string& name, void* values) {
   Variable& v = variable(name);
   drain();
-  gather(grid_of(v.rows, v.cols), size_of(v.type.dtype), *engine_, v.tiles, values);
+  gather(grid_of(v.rows, v.cols), v.type.dtype, *engine_, v.tiles, values, v.layout);
 }
 
 void Session::write(const std::string& name, const void* values) {
   Variable& v = variable(name);
   drain();
-  scatter(grid_of(v.rows, v.cols), size_of(v.type.dtype), values, *engine_, v.tiles);
+  scatter(grid_of(v.rows, v.cols), v.type.dtype, values, *engine_, v.tiles, v.layout);
   mark_stale(name);
 }
 

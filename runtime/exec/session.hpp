@@ -67,6 +67,7 @@ class Session {
   struct Variable {
     TensorType type;
     Cuts rows, cols;
+    const TileLayout* layout = nullptr;  // of its tiles; null: row by row
     Memory memory;
     std::vector<HostTile> tiles;  // row by row
     std::string shadow_of;        // name, or empty
@@ -76,8 +77,8 @@ class Session {
   // Books what a plan takes besides its variables; Error where that and variables yet to be made do not fit.
   int64_t book(const Plan& plan);
   void bind(const Plan& plan);  // creates what the plan needs; throws where cuts disagree
-  void check(const TensorInfo& info, const Cuts& rows, const Cuts& cols) const;
-  void create(const TensorInfo& info, const Cuts& rows, const Cuts& cols);
+  void check(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) const;
+  void create(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout);
   void activate(Executor* executor);  // one plan runs at a time
   void deactivate(Executor* executor);
   void mark_stale(const std::string& changed, std::span<const std::string> except = {});
@@ -93,9 +94,9 @@ class Session {
 };
 
 // Copies between a whole row-major array and the tiles of a grid, one after the other.
-void scatter(const TileGrid& grid, size_t element, const void* whole, Engine& engine,
-             std::span<const HostTile> tiles);
-void gather(const TileGrid& grid, size_t element, Engine& engine, std::span<const HostTile> tiles,
-            void* whole);
+void scatter(const TileGrid& grid, DType type, const void* whole, Engine& engine,
+             std::span<const HostTile> tiles, const TileLayout* layout = nullptr);
+void gather(const TileGrid& grid, DType type, Engine& engine, std::span<const HostTile> tiles, void* whole,
+            const TileLayout* layout = nullptr);
 
 }  // namespace tessera

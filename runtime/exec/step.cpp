@@ -71,7 +71,7 @@ void Executor::feed(Set& set, std::span<const Feed> feeds) {
     scatter({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
              shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
              {}},
-            size_of(info.type.dtype), found->data, session_.engine(), tiles);
+            info.type.dtype, found->data, session_.engine(), tiles);
   }
 }
 
@@ -92,7 +92,7 @@ void Executor::collect(Set& set) {
     gather({shape.rank() > 0 ? plan_.tiling.cuts(shape[0]) : Cuts(1),
             shape.rank() > 1 ? plan_.tiling.cuts(shape[1]) : Cuts(1),
             {}},
-           size_of(info.type.dtype), session_.engine(), tiles, whole.data());
+           info.type.dtype, session_.engine(), tiles, whole.data());
     set.result.outcome_->values.push_back(std::move(whole));
   }
 }

@@ -47,6 +47,14 @@ struct HostArray {
 using HostIn = std::span<const HostArray>;
 using HostOut = std::span<HostArray>;
 
+// How the elements of a variable's tile lie, where not row by row; in as many bytes. `cols` elements make a row
+// of the tile.
+struct TileLayout {
+  std::string_view name;
+  void (*arrange)(DType type, int64_t rows, int64_t cols, const void* by_rows, void* tile);
+  void (*restore)(DType type, int64_t rows, int64_t cols, const void* tile, void* by_rows);
+};
+
 // What Op::grad is given. d_out[k] is empty where the loss does not depend on output k.
 struct GradArgs {
   std::span<const Tensor> in, out, d_out;
@@ -74,6 +82,13 @@ class Op {
   // ones of `next`.
   virtual std::shared_ptr<const Op> fold(const Op& /*next*/, int /*position*/,
                                          std::span<const TensorType> /*next_inputs*/) const {
+    return nullptr;
+  }
+
+  // How tiles of input k are read fastest, where it is a variable that no op changes; null: row by row, as
+  // lower() has to expect them where Lowering::layout(k) says so.
+  virtual const TileLayout* layout(int /*input*/, std::span<const TensorType> /*in*/, int64_t /*tile_rows*/,
+                               int64_t /*tile_cols*/) const {
     return nullptr;
   }
 

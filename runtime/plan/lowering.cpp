@@ -119,6 +119,9 @@ const TensorType& Lowering::in_type(int k) const {
 const TensorType& Lowering::out_type(int k) const {
   return plan_.plan_.program.tensors[static_cast<size_t>(node_.out[static_cast<size_t>(k)].id)].type;
 }
+const TileLayout* Lowering::layout(int k) const {
+  return plan_.plan_.layouts[static_cast<size_t>(node_.in[static_cast<size_t>(k)].id)];
+}
 const TileGrid& Lowering::in(int k) const { return plan_.grid_of(node_.in[static_cast<size_t>(k)].id); }
 const TileGrid& Lowering::out(int k) const { return plan_.grid_of(node_.out[static_cast<size_t>(k)].id); }
 const Tile& Lowering::tile(TileId id) const { return plan_.plan_.tiles[static_cast<size_t>(id)]; }
@@ -140,6 +143,9 @@ TileGrid Lowering::in(int k, const Cuts& rows, const Cuts& cols) {
     target.tiles = source.tiles;
     return target;
   }
+  if (const TileLayout* layout = this->layout(k))
+    throw error("{}: input {} lies as {}, which cannot be cut otherwise; give it the cuts of the op",
+                node_.op->name(), k, layout->name);
   const Kernel& kernel = kernel_named("retile");
   const DType dtype = in_type(k).dtype;
   for (int i = 0; i < rows.count(); ++i)

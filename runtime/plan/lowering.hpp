@@ -56,6 +56,8 @@ class Lowering {
   const TensorType& out_type(int k) const;
   bool pack() const { return plan_.pack_; }  // as PlanOptions has it
 
+  const TileLayout* layout(int k) const;  // of an input's tiles; null: row by row
+
   const TileGrid& in(int k) const;  // as the tiling cuts it
   const TileGrid& out(int k) const;
   // The same input cut otherwise: re-tile tasks are inserted where it is not already cut so.

@@ -11,6 +11,9 @@ void prune(Program& program);                      // prune.cpp
 void fold(Program& program);                       // fold.cpp
 void recompute(Program& program, Recompute what);  // recompute.cpp
 
+// Before lowering.
+void lay_out_variables(Plan& plan);  // layouts.cpp
+
 // On the tile tasks.
 void link_tasks(Plan& plan);                      // dependencies.cpp: fills next, n_before (and across steps)
 void order_micro_batches(Plan& plan, int count);  // micro_batches.cpp
