@@ -146,8 +146,8 @@ WITH_BF16 void transpose(__m512i (&rows)[lanes]) {
   }
 }
 
-// The same, of rows that lie word by word: sixteen words of all of them at a time. What is beyond the last row
-// of x lies where the next words come, and, of the last ones, in room for it.
+// The same, of rows that lie word by word: sixteen words of all of them at a time. What is beyond the last
+// row of x lies where the next words come, and, of the last ones, in room for it.
 template <class T>
 WITH_BF16 void words_of_rows(const Gemm& g, const T* a, uint32_t* words) {
   constexpr int64_t in_word = sizeof(uint32_t) / sizeof(T);

@@ -89,7 +89,7 @@ struct Matmul final : Op {
   }
 
   const TileLayout* layout(int input, std::span<const TensorType> in, int64_t tile_rows,
-                       int64_t tile_cols) const override {
+                           int64_t tile_cols) const override {
     if (input != 1 || in[0].dtype != in[1].dtype) return nullptr;
     return packed_layout(in[1].dtype, tile_rows, tile_cols, transpose_b);
   }

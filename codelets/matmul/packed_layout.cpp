@@ -28,7 +28,8 @@ void arrange(DType type, int64_t rows, int64_t cols, const void* by_rows, void* 
 template <bool transposed>
 void restore(DType type, int64_t rows, int64_t cols, const void* tile, void* by_rows) {
   const Gemm g = product_with<transposed>(type, rows, cols);
-  const auto size = static_cast<int64_t>(size_of(type)), in_word = static_cast<int64_t>(sizeof(uint32_t)) / size;
+  const auto size = static_cast<int64_t>(size_of(type)),
+             in_word = static_cast<int64_t>(sizeof(uint32_t)) / size;
   for (int64_t c = 0; c < g.n; ++c)
     for (int64_t l = 0; l < g.k; ++l) {
       const int64_t word =
@@ -46,9 +47,9 @@ constexpr TileLayout packed{"packed", arrange<false>, restore<false>},
 
 const TileLayout* packed_layout(DType type, int64_t tile_rows, int64_t tile_cols, bool transposed) {
   if ((type != DType::f32 && type != DType::bf16) || !has_packed_rows(type)) return nullptr;
-  const bool whole = packed_size(transposed ? product_with<true>(type, tile_rows, tile_cols)
-                                            : product_with<false>(type, tile_rows, tile_cols)) ==
-                     tile_rows * tile_cols;
+  const bool whole =
+      packed_size(transposed ? product_with<true>(type, tile_rows, tile_cols)
+                             : product_with<false>(type, tile_rows, tile_cols)) == tile_rows * tile_cols;
   if (!whole) return nullptr;
   return transposed ? &packed_transposed : &packed;
 }

@@ -174,21 +174,22 @@ void Session::bind(const Plan& plan) {
         shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1), plan.layouts[id]);
     }
   };
-  for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
-    check(info, rows, cols, layout);
-  });
-  for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
-    if (info.shadow_of >= 0)
-      create(plan.program.tensors[static_cast<size_t>(info.shadow_of)], rows, cols, nullptr);
-    create(info, rows, cols, layout);
-    if (info.shadow_of < 0) return;
-    Variable& shadow = variables_[info.name];
-    if (shadow.shadow_of.empty()) shadow.stale = true;
-    shadow.shadow_of = plan.program.tensors[static_cast<size_t>(info.shadow_of)].name;
-  });
+  for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols,
+                        const TileLayout* layout) { check(info, rows, cols, layout); });
+  for_each_variable(
+      [&](const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
+        if (info.shadow_of >= 0)
+          create(plan.program.tensors[static_cast<size_t>(info.shadow_of)], rows, cols, nullptr);
+        create(info, rows, cols, layout);
+        if (info.shadow_of < 0) return;
+        Variable& shadow = variables_[info.name];
+        if (shadow.shadow_of.empty()) shadow.stale = true;
+        shadow.shadow_of = plan.program.tensors[static_cast<size_t>(info.shadow_of)].name;
+      });
 }
 
-void Session::check(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) const {
+void Session::check(const TensorInfo& info, const Cuts& rows, const Cuts& cols,
+                    const TileLayout* layout) const {
   auto known = variables_.find(info.name);
   if (known == variables_.end()) return;
   const Variable& variable = known->second;

@@ -47,8 +47,8 @@ struct HostArray {
 using HostIn = std::span<const HostArray>;
 using HostOut = std::span<HostArray>;
 
-// How the elements of a variable's tile lie, where not row by row; in as many bytes. `cols` elements make a row
-// of the tile.
+// How the elements of a variable's tile lie, where not row by row; in as many bytes. `cols` elements make a
+// row of the tile.
 struct TileLayout {
   std::string_view name;
   void (*arrange)(DType type, int64_t rows, int64_t cols, const void* by_rows, void* tile);
@@ -88,7 +88,7 @@ class Op {
   // How tiles of input k are read fastest, where it is a variable that no op changes; null: row by row, as
   // lower() has to expect them where Lowering::layout(k) says so.
   virtual const TileLayout* layout(int /*input*/, std::span<const TensorType> /*in*/, int64_t /*tile_rows*/,
-                               int64_t /*tile_cols*/) const {
+                                   int64_t /*tile_cols*/) const {
     return nullptr;
   }
 

@@ -48,18 +48,33 @@ class Chains {
  private:
   static size_t index(int task) { return static_cast<size_t>(task); }
 
-  // Waiting for what another predecessor waits for is no dependency of its own.
+  // Waiting for what another predecessor has waited for is no dependency of its own: a residual, say, which
+  // the norm at the start of its block read first.
   void drop_detours() {
     const auto waited_for = before_;
     for (size_t t = 0; t < before_.size(); ++t)
       std::erase_if(before_[t], [&](int p) {
-        return std::any_of(waited_for[t].begin(), waited_for[t].end(), [&](int q) {
-          const std::vector<int>& earlier = waited_for[index(q)];
-          return std::find(earlier.begin(), earlier.end(), p) != earlier.end();
-        });
+        return std::any_of(waited_for[t].begin(), waited_for[t].end(),
+                           [&](int q) { return comes_before(waited_for, p, q); });
       });
     for (const std::vector<int>& tasks : before_)
       for (int p : tasks) ++n_next_[index(p)];
+  }
+
+  // Whether a path of dependencies leads from p to t; tasks lie in an order that respects them.
+  static bool comes_before(const std::vector<std::vector<int>>& waited_for, int p, int t) {
+    std::vector<int> open{t}, seen;
+    while (!open.empty()) {
+      const int task = open.back();
+      open.pop_back();
+      for (int earlier : waited_for[index(task)]) {
+        if (earlier == p) return true;
+        if (earlier < p || std::find(seen.begin(), seen.end(), earlier) != seen.end()) continue;
+        seen.push_back(earlier);
+        open.push_back(earlier);
+      }
+    }
+    return false;
   }
 
   // Whether `t` is all that `p` leads to, and both were small.

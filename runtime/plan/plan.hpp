@@ -100,7 +100,8 @@ struct PlanOptions {
   int micro_batches = 1;  // row tiles are worked through in this many parts, one after the other
   bool fold = true, fuse = true;
   bool pack = false;  // right factors in the layout of the CPU's matmul library, which devices cannot read
-  bool lay_out = false;  // variables that are only read lie as their readers want them, for good: on CPUs alone
+  bool lay_out =
+      false;  // variables that are only read lie as their readers want them, for good: on CPUs alone
   bool join_chains =
       false;           // also of tasks that are not light: for plans of tasks that barely outlast their start
   RunLimit runs = {};  // for one worker: tasks that follow each other are one, up to this limit
@@ -114,7 +115,7 @@ struct Plan {
   std::vector<Task> tasks;  // in an order that respects every dependency
   std::vector<Buffer> buffers;
   std::vector<std::vector<TileId>> grid;     // tiles of each tensor, row by row
-  std::vector<const TileLayout*> layouts;        // of each tensor's tiles; null: row by row
+  std::vector<const TileLayout*> layouts;    // of each tensor's tiles; null: row by row
   std::vector<std::vector<TileId>> fetched;  // tiles of each fetch
   std::vector<std::string> notes;            // re-tiles and other costs worth telling
   bool for_one_device = false;               // made for a device that other workers are of no help to

@@ -2,7 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <hwy/targets.h>
 
+#include "codelets/matmul/few_rows_packed.hpp"
 #include "codelets/matmul/matmul.hpp"
+#include "codelets/matmul/packed_layout.hpp"
 #include "tests/codelets/products.hpp"
 #include "tests/runtime/run_graph.hpp"
 
@@ -11,6 +13,7 @@ namespace {
 
 using testing_ops::run_graph;
 using testing_products::check;
+using testing_products::Matrix;
 
 bool has_layout(DType type) {
   return packed_size({.m = 1, .n = 1, .k = 1, .a = type, .b = type, .c = type}) > 0;
@@ -57,6 +60,98 @@ TEST_P(PackedProduct, IsTheNaiveSum) {
   hwy::SetSupportedTargetsForTest(0);
 }
 INSTANTIATE_TEST_SUITE_P(Types, PackedProduct, testing::Values(DType::f32, DType::bf16),
+                         [](const auto& type) { return std::string(name_of(type.param)); });
+
+class PackedRows : public testing::TestWithParam<DType> {
+ protected:
+  void SetUp() override {
+    if (!has_packed_rows(GetParam())) GTEST_SKIP() << "few rows do not go through such a layout on this CPU";
+  }
+};
+
+TEST_P(PackedRows, OfAnyNumberAreTheNaiveSum) {
+  for (int64_t m = 1; m <= few_rows; ++m)
+    for (const int64_t k : {1, 32, 47, 130})
+      check({.m = m,
+             .n = 100,
+             .k = k,
+             .transpose_a = m % 2 == 0,
+             .transpose_b = k % 2 == 0,
+             .accumulate = m % 3 == 0,
+             .a = GetParam(),
+             .b = GetParam(),
+             .c = m % 4 == 0 ? GetParam() : DType::f32,
+             .bias = m % 5 == 0},
+            fmt::format("{} x 100 x {}", m, k), packed_product);
+}
+
+// Sequences decoded together have the bits that each has alone.
+TEST_P(PackedRows, DoNotDependOnTheOthers) {
+  constexpr int64_t n = 100, k = 259;
+  std::mt19937 random(3);
+  const Matrix a(few_rows, k, GetParam(), random), b(n, k, GetParam(), random);
+  Gemm g{.m = 1,
+         .n = n,
+         .k = k,
+         .lda = a.ld,
+         .ldb = b.ld,
+         .ldc = n,
+         .transpose_b = true,
+         .a = GetParam(),
+         .b = GetParam()};
+  std::vector<std::vector<float>> alone;
+  for (int64_t r = 0; r < few_rows; ++r) {
+    alone.emplace_back(n);
+    packed_product(g, {.a = a.bytes.data() + static_cast<size_t>(r * a.ld) * size_of(GetParam()),
+                       .b = b.bytes.data(),
+                       .c = alone.back().data()});
+  }
+  for (g.m = 2; g.m <= few_rows; ++g.m) {
+    std::vector<float> all(static_cast<size_t>(g.m * n));
+    packed_product(g, {.a = a.bytes.data(), .b = b.bytes.data(), .c = all.data()});
+    for (int64_t r = 0; r < g.m; ++r)
+      EXPECT_TRUE(std::equal(alone[static_cast<size_t>(r)].begin(), alone[static_cast<size_t>(r)].end(),
+                             all.begin() + r * n))
+          << "row " << r << " of " << g.m;
+  }
+}
+
+TEST_P(PackedRows, AreOfAVariablesLayout) {
+  for (const bool transposed : {false, true}) {
+    const TileLayout* layout = packed_layout(GetParam(), 128, 192, transposed);
+    ASSERT_NE(layout, nullptr);
+    std::mt19937 random(5);
+    const std::vector<std::byte> rows = Matrix(128, 188, GetParam(), random).bytes;  // rows of 192
+    std::vector<std::byte> tile(rows.size()), again(rows.size());
+    layout->arrange(GetParam(), 128, 192, rows.data(), tile.data());
+    layout->restore(GetParam(), 128, 192, tile.data(), again.data());
+    EXPECT_NE(tile, rows);
+    EXPECT_EQ(again, rows);
+    EXPECT_EQ(packed_layout(GetParam(), transposed ? 100 : 128, transposed ? 128 : 100, transposed), nullptr)
+        << "columns that fill no panel";
+    EXPECT_EQ(packed_layout(GetParam(), transposed ? 128 : 24, transposed ? 24 : 128, transposed), nullptr)
+        << "rows that fill no block";
+  }
+}
+
+// A variable that is only multiplied by lies so for good, for few rows and for many.
+TEST_P(PackedRows, AreWhatAPlanLaysVariablesOutFor) {
+  Graph graph;
+  const Tensor few = graph.variable("few", {6, {"inner", 128}}, GetParam());
+  const Tensor many = graph.variable("many", {40, {"inner", 128}}, GetParam());
+  const Tensor w = graph.variable("w", {{"cols", 192}, {"inner", 128}}, GetParam());
+  for (Tensor x : {few, many}) graph.fetch(matmul(x, w, {.transpose_b = true, .out = DType::f32}));
+  PlanOptions options{.tiling = Tiling::parse("cols=64,128 inner=96,32")};
+  const auto plain = run_graph(graph, options);
+  options.lay_out = true;
+  EXPECT_EQ(make_plan(graph, options).layouts[static_cast<size_t>(w.id)],
+            packed_layout(GetParam(), 64, 96, true));
+  const auto packed = run_graph(graph, options);
+  for (size_t k = 0; k < plain.size(); ++k)
+    for (size_t i = 0; i < plain[k].size(); ++i) EXPECT_NEAR(packed[k][i], plain[k][i], 1e-4) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, PackedRows, testing::Values(DType::f32, DType::bf16),
                          [](const auto& type) { return std::string(name_of(type.param)); });
 
 // A plan lays a factor out once where four tiles or more are multiplied by it, and computes the same.

@@ -11,8 +11,8 @@ ModelConfig small(ModelKind kind) {
   ModelConfig model = default_model(kind);
   model.layers = 2;
   model.heads = model.kv_heads = 2;
-  model.width = 32;  // as matrix units want it
-  model.ffn = 64;
+  model.width = 64;  // as matrix units want it, and the matmul library's layout
+  model.ffn = 128;
   model.vocab = 97;
   model.seq = 40;
   model.init_std = 0.5;

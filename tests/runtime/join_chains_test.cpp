@@ -38,6 +38,20 @@ TEST_F(JoinChains, LargeTasksStayApart) {
   EXPECT_EQ(plan("rows=512").tasks.size(), 2u);
 }
 
+// A residual was read by what the chain began with, so that waiting for it is waiting for nothing more.
+TEST_F(JoinChains, AChainTakesInWhatReadsTheResidual) {
+  const Tensor h = matmul(x, w), v = graph.variable("v", {4, {"ffn", 8}}, DType::f32);
+  const Tensor down = graph.variable("down", {{"ffn", 8}, 4}, DType::f32);
+  graph.fetch(add(h, matmul(matmul(matmul(h, w), v), down)));
+  const Plan joined = make_plan(graph, {.tiling = Tiling::parse("rows=2 ffn=4|4"), .join_chains = true});
+  const auto with_residual = std::find_if(joined.tasks.begin(), joined.tasks.end(), [](const Task& task) {
+    return std::any_of(task.stages.begin(), task.stages.end(),
+                       [](const Stage& stage) { return stage.params[2] != 0; });
+  });
+  ASSERT_NE(with_residual, joined.tasks.end());
+  EXPECT_EQ(with_residual->stages.size(), 2u) << to_text(joined);  // by a part of v, by its part of down
+}
+
 // gate and up are matmuls of the same tile, which only silu_mul reads, and that only the matmul after it.
 class Families : public JoinChains {
  protected:

@@ -19,6 +19,7 @@
 #include "runtime/core/file.hpp"
 #include "runtime/core/machine.hpp"
 #include "runtime/exec/session.hpp"
+#include "tools/tessera/timing.hpp"
 
 namespace tessera {
 namespace {
@@ -29,9 +30,9 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-// Runs `work` again and again on every thread; the sum over the threads of that quantile of their rates, in
-// `amount` per second. `prepare` makes a thread's own work.
-double total_rate(int workers, double seconds, double quantile, double amount,
+// Runs `work` again and again on every thread; the sum over the threads of their median rates, in `amount`
+// per second. `prepare` makes a thread's own work.
+double total_rate(int workers, double seconds, double amount,
                   const std::function<std::function<void()>()>& prepare) {
   constexpr double window = 2e-3;
   std::vector<double> rates(static_cast<size_t>(workers));
@@ -56,8 +57,7 @@ double total_rate(int workers, double seconds, double quantile, double amount,
         for (; times == 0 || seconds_since(from) < window; ++times) work();
         seen.push_back(amount * times / seconds_since(from));
       }
-      std::sort(seen.begin(), seen.end());
-      rates[w] = seen[static_cast<size_t>(quantile * static_cast<double>(seen.size() - 1))];
+      rates[w] = median(std::move(seen));
     });
   threads.clear();
   for (const std::exception_ptr& problem : problems)
@@ -68,13 +68,13 @@ double total_rate(int workers, double seconds, double quantile, double amount,
 // One core reads faster in several places at a time.
 constexpr int64_t streams = 4;
 
-// For each of the threads.
+// For each of the threads. Of four times what a cache holds, some is still there when its turn comes again.
 int64_t uncached_bytes(int workers) {
   int64_t cached = 0;
   for (const Machine::Cache& cache : Machine::here().caches)
     cached = std::max(cached, cache.bytes / std::clamp(workers, 1, std::max(1, cache.cores)));
   const int64_t most = available_memory_bytes() / (4 * workers);
-  return std::min(std::max<int64_t>(64 << 20, 4 * cached), most) / 4096 * 4096;
+  return std::min(std::max<int64_t>(64 << 20, 8 * cached), most) / 4096 * 4096;
 }
 
 std::string key_of(int workers) { return fmt::format("{} workers={}", Machine::here().to_string(), workers); }
@@ -87,7 +87,7 @@ MatmulRate measure_matmul(DType dtype, int64_t n, int workers, double seconds) {
   const size_t bytes = static_cast<size_t>(n * n) * size_of(dtype);
   const size_t packed = static_cast<size_t>(packed_size(plain)) * size_of(dtype);
   const auto rate_of = [&](bool pack) {
-    return total_rate(workers, seconds / 2, 0.5, flops, [=] {
+    return total_rate(workers, seconds / 2, flops, [=] {
       auto memory = std::make_shared<Memory>(3 * bytes + packed);
       std::byte* at = memory->data();
       std::fill_n(at, 3 * bytes, std::byte{0x3c});  // unwritten pages would all be the same one
@@ -103,7 +103,7 @@ MatmulRate measure_matmul(DType dtype, int64_t n, int workers, double seconds) {
 
 double measure_read_bandwidth(int workers, double seconds) {
   const int64_t bytes = uncached_bytes(workers);
-  return total_rate(workers, seconds, 0.9, static_cast<double>(bytes), [bytes] {
+  return total_rate(workers, seconds, static_cast<double>(bytes), [bytes] {
     auto memory = std::make_shared<Memory>(static_cast<size_t>(bytes));
     auto* words = reinterpret_cast<uint64_t*>(memory->data());
     std::fill_n(words, bytes / 8, 1);
@@ -120,7 +120,7 @@ double measure_read_bandwidth(int workers, double seconds) {
 
 double measure_update_bandwidth(int workers, double seconds) {
   const int64_t bytes = uncached_bytes(workers);
-  return total_rate(workers, seconds, 0.9, 2 * static_cast<double>(bytes), [bytes] {
+  return total_rate(workers, seconds, 2 * static_cast<double>(bytes), [bytes] {
     auto memory = std::make_shared<Memory>(static_cast<size_t>(bytes));
     auto* words = reinterpret_cast<uint64_t*>(memory->data());
     return [memory, words, stream = bytes / 8 / streams] {

@@ -20,7 +20,7 @@ struct MatmulRate {
 // Sum over `workers` threads of each one's median rate, all running for `seconds`: with the right factor as
 // it is or laid out beforehand, whichever is faster.
 MatmulRate measure_matmul(DType dtype, int64_t n, int workers, double seconds);
-// Bytes/s, all threads together, of memory that no cache holds: only read; and read and written in place,
+// Bytes/s, also the sum of medians, of memory that no cache holds: only read; and read and written in place,
 // where both count.
 double measure_read_bandwidth(int workers, double seconds);
 double measure_update_bandwidth(int workers, double seconds);
