@@ -50,7 +50,8 @@ struct Copy final : Op {
   void lower(Lowering& to) const override {
     const TileGrid& out = to.out(0);
     const TileGrid in = cuts ? to.in(0, *cuts, out.cols) : to.in(0);
-    for (int i = 0; i < out.rows.count(); ++i) to.task(copy, {read(in(cuts ? 0 : i)), write(out(i))}, {.index = {i, 0}});
+    for (int i = 0; i < out.rows.count(); ++i)
+      to.task(copy, {read(in(cuts ? 0 : i)), write(out(i))}, {.index = {i, 0}});
   }
 };
 
