@@ -171,7 +171,7 @@ void Session::bind(const Plan& plan) {
       if (info.kind != TensorInfo::Kind::variable || plan.grid[id].empty()) continue;
       const Shape& shape = info.type.shape;
       f(info, shape.rank() > 0 ? plan.tiling.cuts(shape[0]) : Cuts(1),
-        shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1), plan.layouts[id]);
+        shape.rank() > 1 ? plan.tiling.cuts(shape[1]) : Cuts(1), plan.layout_of(id));
     }
   };
   for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols,

@@ -35,6 +35,7 @@ bool changes(const Node& node, int input) {
 
 void lay_out_variables(Plan& plan) {
   const Program& program = plan.program;
+  plan.layouts.assign(program.tensors.size(), nullptr);
   std::vector<bool> by_rows(program.tensors.size());
   for (size_t id = 0; id < by_rows.size(); ++id)
     by_rows[id] = program.tensors[id].kind != TensorInfo::Kind::variable;

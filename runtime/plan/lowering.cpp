@@ -120,7 +120,7 @@ const TensorType& Lowering::out_type(int k) const {
   return plan_.plan_.program.tensors[static_cast<size_t>(node_.out[static_cast<size_t>(k)].id)].type;
 }
 const TileLayout* Lowering::layout(int k) const {
-  return plan_.plan_.layouts[static_cast<size_t>(node_.in[static_cast<size_t>(k)].id)];
+  return plan_.plan_.layout_of(static_cast<size_t>(node_.in[static_cast<size_t>(k)].id));
 }
 const TileGrid& Lowering::in(int k) const { return plan_.grid_of(node_.in[static_cast<size_t>(k)].id); }
 const TileGrid& Lowering::out(int k) const { return plan_.grid_of(node_.out[static_cast<size_t>(k)].id); }

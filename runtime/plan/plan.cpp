@@ -20,7 +20,6 @@ Plan make_plan(const Graph& graph, const PlanOptions& options) {
   prune(plan.program);
   if (options.fold) fold(plan.program);  // looks at who reads what, which recompute changes
   recompute(plan.program, options.recompute);
-  plan.layouts.resize(plan.program.tensors.size());
   if (options.lay_out) lay_out_variables(plan);
   PlanBuilder(plan, options.pack).lower_all();
   order_micro_batches(plan, options.micro_batches);

@@ -115,11 +115,12 @@ struct Plan {
   std::vector<Task> tasks;  // in an order that respects every dependency
   std::vector<Buffer> buffers;
   std::vector<std::vector<TileId>> grid;     // tiles of each tensor, row by row
-  std::vector<const TileLayout*> layouts;    // of each tensor's tiles; null: row by row
+  std::vector<const TileLayout*> layouts;    // of each tensor's tiles; empty: all are row by row
   std::vector<std::vector<TileId>> fetched;  // tiles of each fetch
   std::vector<std::string> notes;            // re-tiles and other costs worth telling
   bool for_one_device = false;               // made for a device that other workers are of no help to
 
+  const TileLayout* layout_of(size_t tensor) const { return layouts.empty() ? nullptr : layouts[tensor]; }
   int64_t intermediate_bytes() const;
   int64_t variable_bytes() const;
   int64_t transfer_bytes() const;  // inputs and fetches, for all steps in flight

@@ -144,7 +144,7 @@ TEST_P(PackedRows, AreWhatAPlanLaysVariablesOutFor) {
   PlanOptions options{.tiling = Tiling::parse("cols=64,128 inner=96,32")};
   const auto plain = run_graph(graph, options);
   options.lay_out = true;
-  EXPECT_EQ(make_plan(graph, options).layouts[static_cast<size_t>(w.id)],
+  EXPECT_EQ(make_plan(graph, options).layout_of(static_cast<size_t>(w.id)),
             packed_layout(GetParam(), 64, 96, true));
   const auto packed = run_graph(graph, options);
   for (size_t k = 0; k < plain.size(); ++k)
