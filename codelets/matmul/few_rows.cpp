@@ -263,13 +263,14 @@ void multiply_few(const Gemm& g, const GemmOperands& with) {
     const int64_t ldy = g.packed_b ? panels * packed_columns : g.n;
     float* y = scratch<float>(g.m * ldy);
     const auto as_it_is = [](auto v) { return v; };
+    const auto sum = [](auto a, auto b) { return hn::Add(a, b); };
     for (int64_t r = 0; r < g.m; ++r) {
       float* sums = y + r * ldy;
       if (g.accumulate)
         map(g.n, sums, as_it_is, c + r * g.ldc);
       else
         std::fill_n(sums, g.n, 0.0f);
-      if (g.bias) map(g.n, sums, [](auto sum, auto bias) { return hn::Add(sum, bias); }, sums, with.bias);
+      if (g.bias) map(g.n, sums, sum, sums, with.bias);
     }
     if (g.packed_b)
       add_packed_rows(g, with.a, with.b, y);

@@ -93,7 +93,7 @@ TEST_F(Layouts, OfShadowsAreTheirOwn) {
   EXPECT_THAT(run(copied(graph.shadow(w, DType::bf16))), ElementsAre(4, 3, 2, 1, 8, 7, 6, 5));
 }
 
-TEST_F(Layouts, AreRowsWhereOneTileOrOneReaderWantsThem) {
+TEST_F(Layouts, AreRowsWhereOneReaderWantsThem) {
   const Tensor of_tiles = copied(w, 3);
   graph.fetch(of_tiles);
   EXPECT_THAT(run(copied(w)), ElementsAre(1, 2, 3, 4, 5, 6, 7, 8));
