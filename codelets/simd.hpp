@@ -9,6 +9,7 @@
 
 #include "runtime/core/dtype.hpp"
 #include "runtime/core/error.hpp"
+#include "runtime/core/f16.hpp"
 #include "runtime/plan/kernel.hpp"
 
 #ifndef TESSERA_CODELETS_WITH_FLOAT
@@ -55,6 +56,10 @@ HWY_INLINE Vec load(const bf16* p) {
   return hn::BitCast(
       F32(), hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, reinterpret_cast<const uint16_t*>(p)))));
 }
+HWY_INLINE Vec load(const f16* p) {
+  const hn::Rebind<hwy::float16_t, F32> d16;
+  return hn::PromoteTo(F32(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(p)));
+}
 HWY_INLINE Vec load(const uint16_t* p) {  // integers
   const hn::Rebind<uint16_t, F32> d16;
   const hn::RebindToSigned<F32> d32;
@@ -70,6 +75,11 @@ HWY_INLINE void store(Vec v, bf16* p) {  // to nearest even; a NaN stays a NaN
   const auto nan = hn::RebindMask(d32, hn::IsNaN(v));
   const auto kept = hn::IfThenElse(nan, hn::Or(half, hn::Set(d32, 0x40)), rounded);
   hn::StoreU(hn::TruncateTo(d16, kept), d16, reinterpret_cast<uint16_t*>(p));
+}
+
+HWY_INLINE void store(Vec v, f16* p) {  // to nearest even
+  const hn::Rebind<hwy::float16_t, F32> d16;
+  hn::StoreU(hn::DemoteTo(d16, v), d16, reinterpret_cast<hwy::float16_t*>(p));
 }
 
 // The first n < lanes() elements; the rest reads as zero and is not written.

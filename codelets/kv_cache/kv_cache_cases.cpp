@@ -1,20 +1,27 @@
 // The cases that kv_append and paged_attention are tested on.
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include "codelets/kv_cache/kv_cache_op.hpp"
 
 namespace tessera {
 namespace {
 
-Case append_case(DType t, std::string name, const PagedAttentionOptions& options, const Dim& cache_rows,
+// In which qkv and the cache are stored.
+struct Types {
+  DType qkv, cache;
+};
+
+Case append_case(Types t, std::string name, const PagedAttentionOptions& options, const Dim& cache_rows,
                  const std::vector<double>& slots, std::string tiling) {
   auto op = std::make_shared<KvAppend>(options);
   const Dim rows("rows", static_cast<int64_t>(slots.size()));
-  const TensorType cache{{cache_rows, op->layout().cache_dim()}, t};
+  const TensorType cache{{cache_rows, op->layout().cache_dim()}, t.cache};
   return {.name = std::move(name),
           .op = op,
           .inputs = {{cache},
                      {cache},
-                     {{{rows, op->layout().qkv_dim()}, t}},
+                     {{{rows, op->layout().qkv_dim()}, t.qkv}},
                      {{{rows}, DType::i32}, 0, 0, slots}},
           .tiling = std::move(tiling),
           .check_gradient = false};
@@ -34,7 +41,7 @@ struct Paged {
 };
 
 // Blocks are dealt out so that neighbours in a sequence are never neighbours in the cache.
-Case paged_case(DType t, const Paged& paged) {
+Case paged_case(Types t, const Paged& paged) {
   auto op = std::make_shared<PagedAttention>(paged.options);
   const int64_t blocks = paged.sequences * paged.max_blocks;
   std::vector<double> table, sequence, positions;
@@ -48,10 +55,10 @@ Case paged_case(DType t, const Paged& paged) {
       positions.push_back(part.length - part.rows + r);
     }
   const Dim rows("rows", static_cast<int64_t>(sequence.size()));
-  const TensorType cache{{Dim("cache", blocks * paged.options.block_size), op->layout().cache_dim()}, t};
+  const TensorType cache{{Dim("cache", blocks * paged.options.block_size), op->layout().cache_dim()}, t.cache};
   return {.name = paged.name,
           .op = op,
-          .inputs = {{{{rows, op->layout().qkv_dim()}, t}},
+          .inputs = {{{{rows, op->layout().qkv_dim()}, t.qkv}},
                      {cache},
                      {cache},
                      {{{paged.sequences, paged.max_blocks}, DType::i32}, 0, 0, table},
@@ -64,10 +71,11 @@ Case paged_case(DType t, const Paged& paged) {
 
 }  // namespace
 
-std::vector<Case> kv_cache_cases(DType t) {
+std::vector<Case> kv_cache_cases(DType storage) {
+  const Types t{storage, storage};
   const PagedAttentionOptions plain{.heads = 2, .head_dim = 16, .block_size = 4};
   const PagedAttentionOptions grouped{.heads = 6, .kv_heads = 3, .head_dim = 20, .block_size = 5};
-  return {
+  std::vector<Case> cases = {
       append_case(t, "append", plain, 20, {3, 17, 4}, ""),
       append_case(t, "append nothing", plain, 8, {-1, -1}, ""),
       append_case(t, "append, cut", grouped, {"cache", 40}, {30, 31, -1, 0, 39, 12, 13, -1, 7},
@@ -101,6 +109,24 @@ std::vector<Case> kv_cache_cases(DType t) {
                      {{0, 100, 1250}},
                      ""}),
   };
+  for (DType cache : {DType::f32, DType::bf16, DType::f16}) {
+    if (cache == storage) continue;
+    const Types mixed{storage, cache};
+    cases.push_back(append_case(mixed, fmt::format("append to {}", name_of(cache)), plain, 20, {3, 17, 4}, ""));
+    cases.push_back(paged_case(mixed, {fmt::format("decode from {}, cut", name_of(cache)),
+                                       grouped,
+                                       4,
+                                       5,
+                                       {{2, 1, 25}, {0, 1, 7}, {3, 1, 13}},
+                                       "rows=2,1 heads=2,1 cache=33x3|1"}));
+    cases.push_back(paged_case(mixed, {fmt::format("prefill from {}", name_of(cache)),
+                                       plain,
+                                       2,
+                                       10,
+                                       {{0, 40, 40}, {1, 21, 21}},
+                                       ""}));
+  }
+  return cases;
 }
 
 }  // namespace tessera

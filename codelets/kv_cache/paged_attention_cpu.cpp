@@ -52,7 +52,7 @@ struct Paged {
   const int32_t *sequence, *positions;
   int64_t heads;  // query heads of the cut
   float *scores, *acc, *largest, *sum, *q_row;
-  void *q, *keys, *values;  // gathered for products, in the cache's type
+  void *q, *keys, *values;  // gathered for products, in the type of qkv
 
   int64_t q_col(int64_t head) const {
     return head / layout.group() * layout.qkv_unit() + head % layout.group() * layout.head_dim;
@@ -147,7 +147,7 @@ struct Paged {
                      {.dst = at_mutable(o, o.row0 + r, head * width), .dtype = o.dtype, .ld = o.cols});
   }
 
-  DType type() const { return pages.k[0].dtype; }
+  DType type() const { return qkv.dtype; }
 };
 
 }  // namespace

@@ -2,60 +2,105 @@
 // SPDX-License-Identifier: Apache-2.0
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codelets/kv_cache/paged_rows_cpu.cpp"
-#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
+
+#include <algorithm>
+#include <type_traits>
 
 #include "codelets/kv_cache/kv_cache_op.hpp"
 #include "codelets/kv_cache/paged_rows.hpp"
 #include "codelets/simd.hpp"
 
+#ifndef TESSERA_CODELETS_WITH_STORED
+#define TESSERA_CODELETS_WITH_STORED
+namespace tessera {
+
+// A cache may be narrower than what is computed in: the one place on the CPU where f16 is stored.
+template <class F>
+void with_stored(DType type, F&& f) {
+  if (type == DType::f16)
+    f(f16{});
+  else
+    with_float(type, f);
+}
+
+}  // namespace tessera
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace tessera::HWY_NAMESPACE {
 namespace {
 
-template <class T>
-HWY_INLINE float dot(const float* q, const T* k, int64_t width) {
-  Vec sum = set(0);
-  each_vector(width, [&](int64_t d, auto part)
-                         HWY_ATTR { sum = hn::MulAdd(load(q + d, part), load(k + d, part), sum); });
-  return hn::GetLane(hn::SumOfLanes(F32(), sum));
-}
-
 // The hardware stops fetching ahead where a page of memory ends: this fetches the same place of the next
 // page, which at the end of a run is mostly the sequence's next block.
 template <class T>
-HWY_INLINE void fetch_ahead(const T* row, int64_t cols) {
+HWY_INLINE void fetch_ahead(const T* rows, int64_t elements) {
   constexpr auto per_line = static_cast<int64_t>(64 / sizeof(T)),
                  page = static_cast<int64_t>(4096 / sizeof(T));
-  for (int64_t i = 0; i < cols; i += per_line) hwy::Prefetch(row + page + i);
+  for (int64_t i = 0; i < elements; i += per_line) __builtin_prefetch(rows + page + i, 0, 2);
 }
 
-// Key by key, and value by value, with all heads of each: memory is fastest where it is read from one end to
-// the other.
+// scores[i] = q · k[i] for up to four keys, whose sums over lanes then cost as much as one's.
+template <int keys, class T>
+HWY_INLINE void dots(const float* q, const T* k, int64_t ldk, int64_t width, float* scores) {
+  Vec sums[4] = {set(0), set(0), set(0), set(0)};
+  each_vector(width, [&](int64_t d, auto part) HWY_ATTR {
+    const Vec by = load(q + d, part);
+    for (int i = 0; i < keys; ++i) sums[i] = hn::MulAdd(by, load(k + i * ldk + d, part), sums[i]);
+  });
+  float by_key[4];
+  lane_sums(sums[0], sums[1], sums[2], sums[3], by_key);
+  for (int i = 0; i < keys; ++i) scores[i] = by_key[i];
+}
+
+// Few keys at a time with all heads of each: memory is fastest where it is read from one end to the other.
 void score(const HeadLayout& layout, const float* q, const CacheRun& k, float* scores, int64_t ld) {
-  const int64_t width = layout.head_dim, heads = k.tile.cols / width * layout.group();
-  with_float(k.tile.dtype, [&]<class T>(T) {
-    const T* key = k.tile.as<const T>() + k.row * k.tile.cols;
-    for (int64_t i = 0; i < k.count; ++i, key += k.tile.cols) {
-      fetch_ahead(key, k.tile.cols);
+  const int64_t width = layout.head_dim, cols = k.tile.cols, heads = cols / width * layout.group();
+  with_stored(k.tile.dtype, [&]<class T>(T) {
+    const T* key = k.tile.as<const T>() + k.row * cols;
+    const auto step = [&]<int keys>(std::integral_constant<int, keys>, int64_t i) HWY_ATTR {
+      fetch_ahead(key + i * cols, keys * cols);
       for (int64_t h = 0; h < heads; ++h)
-        scores[h * ld + i] = dot(q + h * width, key + h / layout.group() * width, width);
-    }
+        dots<keys>(q + h * width, key + i * cols + h / layout.group() * width, cols, width,
+                   scores + h * ld + i);
+    };
+    int64_t i = 0;
+    for (; i + 4 <= k.count; i += 4) step(std::integral_constant<int, 4>(), i);
+    for (; i < k.count; ++i) step(std::integral_constant<int, 1>(), i);
   });
 }
 
-// acc += Σ_i p[i] v[i]
+// acc[d] += Σ_i p[i] v[i, d] for some vectors of d, whose sums stay in registers.
+template <int vectors, class T, class Part>
+HWY_INLINE void add_columns(int64_t keys, const float* p, const T* v, int64_t ldv, float* acc, Part part) {
+  Vec sums[vectors];
+  for (int j = 0; j < vectors; ++j) sums[j] = load(acc + j * lanes(), part);
+  for (int64_t i = 0; i < keys; ++i) {
+    const Vec by = set(p[i]);
+    for (int j = 0; j < vectors; ++j)
+      sums[j] = hn::MulAdd(by, load(v + i * ldv + j * lanes(), part), sums[j]);
+  }
+  for (int j = 0; j < vectors; ++j) store(sums[j], acc + j * lanes(), part);
+}
+
+// acc += Σ_i p[i] v[i], for as many values at a time as the first cache holds with all heads of each.
 void add_all(const HeadLayout& layout, const float* p, int64_t ld, const CacheRun& v, float* acc) {
-  const int64_t width = layout.head_dim, heads = v.tile.cols / width * layout.group();
-  with_float(v.tile.dtype, [&]<class T>(T) {
-    const T* value = v.tile.as<const T>() + v.row * v.tile.cols;
-    for (int64_t i = 0; i < v.count; ++i, value += v.tile.cols) {
-      fetch_ahead(value, v.tile.cols);
+  constexpr int64_t together = 8;
+  const int64_t width = layout.head_dim, cols = v.tile.cols, heads = cols / width * layout.group();
+  with_stored(v.tile.dtype, [&]<class T>(T) {
+    for (int64_t i = 0; i < v.count; i += together) {
+      const int64_t values = std::min(together, v.count - i);
+      const T* value = v.tile.as<const T>() + (v.row + i) * cols;
+      fetch_ahead(value, values * cols);
       for (int64_t h = 0; h < heads; ++h) {
-        const Vec by = set(p[h * ld + i]);
-        map(
-            width, acc + h * width, [&](Vec x, Vec sum) { return hn::MulAdd(by, x, sum); },
-            value + h / layout.group() * width, acc + h * width);
+        const T* from = value + h / layout.group() * width;
+        const float* by = p + h * ld + i;
+        int64_t d = 0;
+        for (; d + 4 * lanes() <= width; d += 4 * lanes())
+          add_columns<4>(values, by, from + d, cols, acc + h * width + d, AllLanes());
+        each_vector(width - d, [&](int64_t at, auto part) HWY_ATTR {
+          add_columns<1>(values, by, from + d + at, cols, acc + h * width + d + at, part);
+        });
       }
     }
   });
@@ -63,8 +108,8 @@ void add_all(const HeadLayout& layout, const float* p, int64_t ld, const CacheRu
 
 void copy(int64_t rows, int64_t cols, const TileView& src, int64_t src_row, int64_t src_col, void* dst,
           DType dtype, int64_t ld) {
-  with_float(src.dtype, [&]<class S>(S) {
-    with_float(dtype, [&]<class T>(T) {
+  with_stored(src.dtype, [&]<class S>(S) {
+    with_stored(dtype, [&]<class T>(T) {
       for (int64_t r = 0; r < rows; ++r)
         map(
             cols, static_cast<T*>(dst) + r * ld, [](auto x) { return x; },

@@ -16,7 +16,8 @@ Generator::Generator(Session& session, const std::filesystem::path& folder, cons
   PassOptions pass{.rows = options_.capacity,
                    .capacity = options_.capacity,
                    .dtype = options_.dtype,
-                   .cache = options_.cache};
+                   .cache = options_.cache,
+                   .cache_dtype = options_.cache_dtype};
   if (options_.cache) {
     prefill_.emplace(session, config_.model, pass);
     pass.rows = 1;

@@ -25,6 +25,7 @@ class Generator {
   struct Options {
     DType dtype = DType::f32;
     bool cache = true;
+    std::optional<DType> cache_dtype = {};  // of keys and values; empty: as dtype
     int64_t capacity = 0;  // longest sequence; 0: the model's positions
   };
 

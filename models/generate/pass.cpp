@@ -32,6 +32,7 @@ PassGraph::PassGraph(const ModelConfig& model, const PassOptions& options)
     context.slots = slots_ = graph.input("slots", per_row, DType::i32);
     context.cache_rows = options.sequences * blocks_ * block_size;
     context.block_size = block_size;
+    context.cache_dtype = options.cache_dtype;
   } else {
     context.starts = starts_ = graph.input("starts", per_row, DType::i32);
     context.seq = options.rows;

@@ -28,6 +28,7 @@ struct PassOptions {
   DType dtype = DType::f32;
   bool record = false;  // for a trace
   bool cache = true;    // keys and values of earlier passes; without it a pass holds one whole sequence
+  std::optional<DType> cache_dtype = {};  // f32, bf16 or f16; empty: as dtype
 };
 
 struct PassRow {

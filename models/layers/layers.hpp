@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+
 #include "codelets/attention/attention.hpp"
 #include "codelets/layer_norm/layer_norm.hpp"
 #include "codelets/matmul/matmul.hpp"
@@ -76,6 +78,7 @@ struct Context {
   Tensor sequence = {};     // i32 [rows]; -1: padding
   Tensor slots = {};        // i32 [rows]: where the row's key and value go in the cache
   int64_t cache_rows = 0, block_size = 0;
+  std::optional<DType> cache_dtype = {};  // empty: as queries, keys and values are computed
 
   bool cached() const { return static_cast<bool>(block_table); }
 };

@@ -30,7 +30,7 @@ The model is a folder, or the name of a shape: its weights are then random. A pr
 sequence of the batch gets one token in each step, the likeliest. Medians of five prompts and of all steps.
 
 JSON: a line per batch with the keys
-  model dtype workers batch prompt           what was measured
+  model dtype kv_dtype workers batch prompt  what was measured
   prefill_tokens_per_s decode_tokens_per_s   the latter of all sequences together
   step_ms                                    of one token of each
   weights_gb_per_s                           bytes of the matrices, read once a step, times steps per second
@@ -41,6 +41,7 @@ and after each batch, of which the mean is told.)";
 
 struct Arguments {
   std::string model, dtype = "f32", scheduler = "lws";
+  std::optional<DType> kv_dtype;
   std::vector<int> batches{1, 16};
   int workers = usable_cores();
   int64_t prompt = 256, tokens = 128;
@@ -91,7 +92,8 @@ Times measure(const Arguments& arguments, const Model& model, int batch) {
   PassOptions options{.rows = arguments.prompt,
                       .sequences = batch,
                       .capacity = arguments.prompt + arguments.tokens,
-                      .dtype = dtype_named(arguments.dtype)};
+                      .dtype = dtype_named(arguments.dtype),
+                      .cache_dtype = arguments.kv_dtype};
   Prefill prefill(session, model.config, options);
   options.rows = batch;
   options.record = !arguments.trace.empty();
@@ -145,6 +147,7 @@ void run(const Arguments& arguments) {
     if (arguments.json)
       print_line(Json{{"model", arguments.model},
                       {"dtype", arguments.dtype},
+                      {"kv_dtype", name_of(arguments.kv_dtype.value_or(dtype_named(arguments.dtype)))},
                       {"workers", arguments.workers},
                       {"batch", batch},
                       {"prompt", arguments.prompt},
@@ -176,6 +179,7 @@ void add_bench_decode(CLI::App& bench) {
   command->add_option("--dtype", arguments->dtype, "f32 or bf16")
       ->capture_default_str()
       ->check(CLI::IsMember({"f32", "bf16"}));
+  add_kv_dtype_option(*command, arguments->kv_dtype);
   command->add_option("--batch", arguments->batches, "Sequences decoded together; may be repeated")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));

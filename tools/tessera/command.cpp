@@ -76,6 +76,14 @@ void add_workers_option(CLI::App& app, int& workers) {
       });
 }
 
+CLI::Option* add_kv_dtype_option(CLI::App& app, std::optional<DType>& dtype) {
+  return app
+      .add_option_function<std::string>(
+          "--kv-dtype", [&dtype](const std::string& name) { dtype = dtype_named(name); },
+          "To keep keys and values in, f32, bf16 or f16 (default: as --dtype): 16 bits halve what each token reads")
+      ->check(CLI::IsMember({"f32", "bf16", "f16"}));
+}
+
 int run_command(int argc, char** argv) {
   if (!spdlog::get("tessera"))
     spdlog::set_default_logger(spdlog::stderr_color_mt("tessera"));  // not among JSON

@@ -3,6 +3,9 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <optional>
+
+#include "runtime/core/dtype.hpp"
 
 namespace tessera {
 
@@ -28,6 +31,9 @@ void add_bench_decode(CLI::App& bench);
 
 // --workers N, from 1 to the cores there are; untouched where it is not given.
 void add_workers_option(CLI::App& app, int& workers);
+
+// --kv-dtype: how keys and values are kept while tokens are generated; empty where it is not given.
+CLI::Option* add_kv_dtype_option(CLI::App& app, std::optional<DType>& dtype);
 
 // Runs the command line. 0: done; 2: a mistake in what was asked for; 1: a failure while doing it. Either is
 // told in one line on stderr.

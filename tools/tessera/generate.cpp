@@ -14,6 +14,7 @@ namespace {
 
 struct Arguments {
   std::string model, prompt, dtype = "f32";
+  std::optional<DType> kv_dtype;
   std::vector<int32_t> prompt_ids;
   int64_t max_new = 64;
   Sampling sampling{.temperature = 1};
@@ -40,7 +41,9 @@ void run(const Arguments& arguments) {
   const bool text = tokenizer && tokenizer->reads_text();
   Session session({.workers = arguments.workers});
   Generator generate(session, arguments.model,
-                     {.dtype = dtype_named(arguments.dtype), .cache = !arguments.no_cache});
+                     {.dtype = dtype_named(arguments.dtype),
+                      .cache = !arguments.no_cache,
+                      .cache_dtype = arguments.kv_dtype});
   const std::vector<int32_t> prompt = prompt_of(arguments, tokenizer.get());
   generate.check(prompt, arguments.max_new);
 
@@ -101,8 +104,10 @@ void add_generate(CLI::App& app) {
   command->add_option("--dtype", arguments->dtype, "To compute in")
       ->check(CLI::IsMember({"f32", "bf16"}))
       ->capture_default_str();
+  CLI::Option* kv_dtype = add_kv_dtype_option(*command, arguments->kv_dtype);
   add_workers_option(*command, arguments->workers);
-  command->add_flag("--no-cache", arguments->no_cache, "Compute the whole sequence for every token");
+  command->add_flag("--no-cache", arguments->no_cache, "Compute the whole sequence for every token")
+      ->excludes(kv_dtype);
   command->add_flag("--json", arguments->json, "One line of JSON at the end");
   command->callback([arguments] { run(*arguments); });
 }
