@@ -118,24 +118,42 @@ void copy(int64_t rows, int64_t cols, const TileView& src, int64_t src_row, int6
   });
 }
 
+// All rows that are about to be written come closer together, not each when its turn comes.
+void fetch_rows(const TileView& slots, const TileView& cache) {
+  const auto bytes = cache.cols * static_cast<int64_t>(size_of(cache.dtype));
+  for (int64_t r = 0; r < slots.size(); ++r)
+    if (const int64_t row = slots.as<const int32_t>()[r] - cache.row0; row >= 0 && row < cache.rows)
+      for (int64_t at = 0; at < bytes; at += 64)
+        __builtin_prefetch(cache.as<const std::byte>() + row * bytes + at, 1, 2);
+}
+
+template <class S, class T>
+HWY_INLINE void keep(const HeadLayout& layout, const TileView& qkv, const int32_t* slots, const TileView& k,
+                     const TileView& v) {
+  const auto same = [](auto x) { return x; };
+  for (int64_t r = 0; r < qkv.rows; ++r) {
+    const int64_t row = slots[r] - k.row0;
+    if (row < 0 || row >= k.rows) continue;
+    const S* from = qkv.as<const S>() + r * qkv.cols;
+    for (int64_t to = row * k.cols; to < (row + 1) * k.cols; to += layout.head_dim) {
+      map(layout.head_dim, k.as<T>() + to, same, from + layout.key_at());
+      map(layout.head_dim, v.as<T>() + to, same, from + layout.value_at());
+      from += layout.qkv_unit();
+    }
+  }
+}
+
 void append(const TileArgs& args) {
   const HeadLayout layout = args.attributes<KvAppend>().layout();
   const auto n = static_cast<size_t>(args.params[0]);
   const TileView &k = args[2 * n], &v = args[2 * n + 1];
   for (size_t i = 0; i < n; ++i) {
-    const TileView& qkv = args[i];
-    for (int64_t r = 0; r < qkv.rows; ++r) {
-      const int64_t row = args[n + i].as<const int32_t>()[r] - k.row0;
-      if (row < 0 || row >= k.rows) continue;
-      for (int64_t kv = 0; kv < k.cols / layout.head_dim; ++kv) {
-        const int64_t unit = kv * layout.qkv_unit(), to = row * k.cols + kv * layout.head_dim;
-        const auto bytes = static_cast<int64_t>(size_of(k.dtype));
-        copy(1, layout.head_dim, qkv, r, unit + layout.key_at(), k.as<std::byte>() + to * bytes, k.dtype,
-             k.cols);
-        copy(1, layout.head_dim, qkv, r, unit + layout.value_at(), v.as<std::byte>() + to * bytes, v.dtype,
-             v.cols);
-      }
-    }
+    const TileView &qkv = args[i], &slots = args[n + i];
+    fetch_rows(slots, k), fetch_rows(slots, v);
+    with_stored(qkv.dtype, [&]<class S>(S) {
+      with_stored(k.dtype,
+                  [&]<class T>(T) { keep<S, T>(layout, qkv, slots.as<const int32_t>(), k, v); });
+    });
   }
 }
 

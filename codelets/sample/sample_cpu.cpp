@@ -41,7 +41,10 @@ struct Row {
 };
 
 int32_t first_largest(const Row& row) {
-  for (int64_t i = 0; i < row.vocab; ++i)
+  int64_t i = 0;
+  while (i + lanes() <= row.vocab && hn::AllFalse(F32(), hn::Eq(load(row.logits + i), set(row.largest))))
+    i += lanes();
+  for (; i < row.vocab; ++i)
     if (row.logits[i] == row.largest) return static_cast<int32_t>(i);
   return 0;
 }

@@ -19,9 +19,10 @@ Generator::Generator(Session& session, const std::filesystem::path& folder, cons
                    .cache = options_.cache,
                    .cache_dtype = options_.cache_dtype};
   if (options_.cache) {
+    PassOptions one = pass;
+    one.rows = 1;
+    decode_.emplace(session, config_.model, one);  // first: weights then lie in the order of its tasks
     prefill_.emplace(session, config_.model, pass);
-    pass.rows = 1;
-    decode_.emplace(session, config_.model, pass);
   } else {
     whole_.emplace(session, config_.model, pass);
   }

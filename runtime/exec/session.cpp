@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <numbers>
+#include <set>
 
 #include "runtime/core/error.hpp"
 #include "runtime/core/f16.hpp"
@@ -176,16 +177,22 @@ void Session::bind(const Plan& plan) {
   };
   for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols,
                         const TileLayout* layout) { check(info, rows, cols, layout); });
+  std::vector<const TensorInfo*> fresh;
+  const auto make = [&](const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
+    if (create(info, rows, cols, layout)) fresh.push_back(&info);
+  };
   for_each_variable(
       [&](const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
         if (info.shadow_of >= 0)
-          create(plan.program.tensors[static_cast<size_t>(info.shadow_of)], rows, cols, nullptr);
-        create(info, rows, cols, layout);
+          make(plan.program.tensors[static_cast<size_t>(info.shadow_of)], rows, cols, nullptr);
+        make(info, rows, cols, layout);
         if (info.shadow_of < 0) return;
         Variable& shadow = variables_[info.name];
         if (shadow.shadow_of.empty()) shadow.stale = true;
         shadow.shadow_of = plan.program.tensors[static_cast<size_t>(info.shadow_of)].name;
       });
+  allocate(plan);
+  for (const TensorInfo* info : fresh) initialise(*info);
 }
 
 void Session::check(const TensorInfo& info, const Cuts& rows, const Cuts& cols,
@@ -207,34 +214,56 @@ void Session::check(const TensorInfo& info, const Cuts& rows, const Cuts& cols,
                 info.name, name(variable.layout), name(layout));
 }
 
-void Session::create(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
+bool Session::create(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
   auto [at, fresh] = variables_.try_emplace(info.name);
-  if (!fresh) return;
-  at->second.type = info.type;
-  at->second.rows = rows;
-  at->second.cols = cols;
-  at->second.layout = layout;
-  initialise(info);
+  if (!fresh) return false;
+  Variable& variable = at->second;
+  variable.type = info.type;
+  variable.rows = rows;
+  variable.cols = cols;
+  variable.layout = layout;
+  variable.tiles.resize(static_cast<size_t>(rows.count() * cols.count()));
+  return true;
+}
+
+size_t Session::Variable::bytes(size_t tile) const {
+  const size_t full = Extent(grid_of(rows, cols), tile).bytes(type.dtype);
+  return (full + tile_alignment - 1) / tile_alignment * tile_alignment;
+}
+
+// Tiles lie in the order in which the plan's tasks first use them: what is fetched ahead at the end of one is
+// then the beginning of the next. The others follow.
+void Session::allocate(const Plan& plan) {
+  using VariableTile = std::pair<Variable*, size_t>;
+  std::vector<VariableTile> of_plan(plan.tiles.size()), order;
+  for (size_t id = 0; id < plan.program.tensors.size(); ++id)
+    if (plan.program.tensors[id].kind == TensorInfo::Kind::variable)
+      for (size_t k = 0; k < plan.grid[id].size(); ++k)
+        of_plan[static_cast<size_t>(plan.grid[id][k])] = {&variable(plan.program.tensors[id].name), k};
+  std::set<VariableTile> known;
+  const auto add = [&](const VariableTile& tile) {
+    if (tile.first && tile.first->tiles[tile.second].buffer < 0 && known.insert(tile).second)
+      order.push_back(tile);
+  };
+  for (const Task& task : plan.tasks)
+    for (const Stage& stage : task.stages)
+      for (const Access& access : stage.accesses) add(of_plan[static_cast<size_t>(access.tile)]);
+  for (auto& [name, variable] : variables_)
+    for (size_t k = 0; k < variable.tiles.size(); ++k) add({&variable, k});
+
+  size_t bytes = 0;
+  for (const auto& [variable, tile] : order) bytes += variable->bytes(tile);
+  if (bytes == 0) return;
+  std::byte* data = memory_.emplace_back(bytes).data();
+  room_ -= static_cast<int64_t>(bytes);
+  for (const auto& [variable, tile] : order) {
+    const size_t size = variable->bytes(tile);
+    variable->tiles[tile] = {engine_->add_buffer(data, size), data};
+    data += size;
+  }
 }
 
 void Session::initialise(const TensorInfo& info) {
-  Variable& variable = variables_.at(info.name);
-  const size_t element = size_of(info.type.dtype);
-  size_t bytes = 0;
-  std::vector<size_t> offsets;
-  for (int i = 0; i < variable.rows.count(); ++i)
-    for (int j = 0; j < variable.cols.count(); ++j) {
-      offsets.push_back(bytes);
-      const size_t tile = static_cast<size_t>(variable.rows.size(i) * variable.cols.size(j)) * element;
-      bytes += (tile + tile_alignment - 1) / tile_alignment * tile_alignment;
-    }
-  variable.memory = Memory(bytes);
-  room_ -= static_cast<int64_t>(bytes);
-  for (size_t k = 0; k < offsets.size(); ++k) {
-    const size_t end = k + 1 < offsets.size() ? offsets[k + 1] : bytes;
-    std::byte* const data = variable.memory.data() + offsets[k];
-    variable.tiles.push_back({engine_->add_buffer(data, end - offsets[k]), data});
-  }
   if (info.shadow_of >= 0 || (info.init.std == 0 && info.init.mean == 0)) return;
   std::vector<float> values(static_cast<size_t>(info.type.shape.size()), info.init.mean);
   if (info.init.std >

@@ -68,17 +68,19 @@ class Session {
     TensorType type;
     Cuts rows, cols;
     const TileLayout* layout = nullptr;  // of its tiles; null: row by row
-    Memory memory;
-    std::vector<HostTile> tiles;  // row by row
-    std::string shadow_of;        // name, or empty
-    bool stale = false;           // a shadow whose variable changed
+    std::vector<HostTile> tiles;         // row by row
+    std::string shadow_of;               // name, or empty
+    bool stale = false;                  // a shadow whose variable changed
+
+    size_t bytes(size_t tile) const;  // of its memory, whole pages
   };
 
   // Books what a plan takes besides its variables; Error where that and variables yet to be made do not fit.
   int64_t book(const Plan& plan);
   void bind(const Plan& plan);  // creates what the plan needs; throws where cuts disagree
   void check(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) const;
-  void create(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout);
+  bool create(const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout);
+  void allocate(const Plan& plan);
   void activate(Executor* executor);  // one plan runs at a time
   void deactivate(Executor* executor);
   void mark_stale(const std::string& changed, std::span<const std::string> except = {});
@@ -89,6 +91,7 @@ class Session {
   std::unique_ptr<Engine> engine_;
   uint64_t seed_;
   int64_t room_;  // bytes that were free when the session began, less what variables and plans take
+  std::vector<Memory> memory_;  // of the variables, by the plans that made them
   std::map<std::string, Variable> variables_;
   Executor* active_ = nullptr;
 };

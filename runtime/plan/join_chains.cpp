@@ -22,7 +22,7 @@ constexpr size_t max_stages = 8;
 constexpr int least_families = 4;
 
 // About 100 µs of a core at the most.
-bool small(const Task& task) { return !task.external() && task.flops < 1e7 && task.bytes < (2 << 20); }
+bool small(const Task& task) { return !task.external() && task.flops < 3e7 && task.bytes < (16 << 20); }
 
 class Chains {
  public:

@@ -94,10 +94,11 @@ Times measure(const Arguments& arguments, const Model& model, int batch) {
                       .capacity = arguments.prompt + arguments.tokens,
                       .dtype = dtype_named(arguments.dtype),
                       .cache_dtype = arguments.kv_dtype};
+  PassOptions step = options;
+  step.rows = batch;
+  step.record = !arguments.trace.empty();
+  Pass decode(session, model.config, step);  // first: weights then lie in the order of its tasks
   Prefill prefill(session, model.config, options);
-  options.rows = batch;
-  options.record = !arguments.trace.empty();
-  Pass decode(session, model.config, options);
   if (!model.folder.empty()) load_weights(model.folder, model.config, session);
 
   const auto vocab = static_cast<uint32_t>(model.config.vocab);
