@@ -59,10 +59,12 @@ Plan PassGraph::plan() const {
       if (!cut || tiling.has(dim.axis) || dim.units() < parts || shape.size() < parts * least) continue;
       const int64_t step = dim.unit == 1 && dim.size % panel == 0 && dim.size >= parts * panel ? panel : 1;
       const int64_t steps = dim.units() / step;
-      std::vector<std::vector<int64_t>> sizes;
+      // Groups are summed apart; a token's embedding has nothing to sum.
+      std::vector<std::vector<int64_t>> groups(dim.axis == "vocab" ? 1 : parts);
       for (int64_t p = 0; p < parts; ++p)
-        sizes.push_back({(steps * (p + 1) / parts - steps * p / parts) * step});
-      tiling.cut(dim.axis, std::move(sizes));
+        groups[static_cast<size_t>(p) % groups.size()].push_back(
+            (steps * (p + 1) / parts - steps * p / parts) * step);
+      tiling.cut(dim.axis, std::move(groups));
     }
   }
   return make_plan(*graph_, {.tiling = tiling, .lay_out = true, .join_chains = true});

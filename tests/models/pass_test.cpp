@@ -21,10 +21,10 @@ ModelConfig small(ModelKind kind) {
 
 // What a prompt of three tokens and five steps give every sequence.
 std::vector<std::vector<int32_t>> continued(const ModelConfig& model, const std::vector<int32_t>& first,
-                                            DType dtype) {
+                                            DType dtype, DType cache) {
   const auto n = static_cast<int64_t>(first.size());
   Session session({.engine = "threads", .workers = 1}, 3);
-  PassOptions options{.rows = 3, .sequences = n, .capacity = 40, .dtype = dtype};
+  PassOptions options{.rows = 3, .sequences = n, .capacity = 40, .dtype = dtype, .cache_dtype = cache};
   Pass prefill(session, model, options);
   options.rows = n;
   Pass decode(session, model, options);
@@ -48,11 +48,13 @@ std::vector<std::vector<int32_t>> continued(const ModelConfig& model, const std:
 
 TEST(Pass, SequencesTogetherAreAsAlone) {
   for (ModelKind kind : {ModelKind::gpt2, ModelKind::llama})
-    for (DType dtype : {DType::f32, DType::bf16}) {
+    for (const auto& [dtype, cache] : {std::pair{DType::f32, DType::f32},
+                                       {DType::bf16, DType::bf16},
+                                       {DType::f32, DType::f16}}) {
       const std::vector<int32_t> first{5, 60, 31};
-      const auto together = continued(small(kind), first, dtype);
+      const auto together = continued(small(kind), first, dtype, cache);
       for (size_t s = 0; s < first.size(); ++s)
-        EXPECT_EQ(together[s], continued(small(kind), {first[s]}, dtype)[0]) << s;
+        EXPECT_EQ(together[s], continued(small(kind), {first[s]}, dtype, cache)[0]) << s;
       EXPECT_NE(together[0], together[1]);
     }
 }

@@ -48,6 +48,10 @@ TEST_F(Stories260k, GreedyTokensWithTheCache) {
   EXPECT_THAT(text_, testing::StartsWith(decode(*tokenizer_, ids)));
 }
 
+TEST_F(Stories260k, GreedyTokensWithTheCacheInHalfPrecision) {
+  EXPECT_EQ(greedy("stories260K.bin", {.cache = true, .cache_dtype = DType::f16}), expected_);
+}
+
 TEST_F(Stories260k, GreedyTokensWithoutTheCache) {
   const int64_t capacity = static_cast<int64_t>(expected_.size());
   EXPECT_EQ(greedy("stories260K.bin", {.cache = false, .capacity = capacity}), expected_);

@@ -57,6 +57,21 @@ TEST(Memory, IsZeroAndAlignedAndItsOwn) {
   EXPECT_EQ(Memory(0).data(), nullptr);
 }
 
+// With one worker tasks are in the order of the plan; a task here reads a tile of a and then one of b.
+TEST(Session, TilesLieInTheOrderOfTheirUse) {
+  Graph graph;
+  const Shape shape{{"rows", 2048}};  // in tiles of a page
+  const Tensor a = graph.variable("a", shape), b = graph.variable("b", shape);
+  std::vector<const std::byte*> used;
+  graph.fetch(call("look", {a, b}, [&](const TileArgs& args) {
+    for (size_t k : {0u, 1u}) used.push_back(args[k].as<const std::byte>());
+  }));
+  Session session(threads);
+  Executor(session, make_plan(graph, {.tiling = Tiling::parse("rows=1024x2")})).run().wait();
+  ASSERT_EQ(used.size(), 4u);
+  for (size_t k = 1; k < used.size(); ++k) EXPECT_EQ(used[k] - used[k - 1], 4096) << k;
+}
+
 TEST(Session, VariablesExistFromTheFirstPlanOn) {
   Declared declared;
   declared.declare("w", {{"rows", 3}, 2}, DType::f32, {.mean = 1.5});

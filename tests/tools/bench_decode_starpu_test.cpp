@@ -30,5 +30,14 @@ TEST(BenchDecode, MeasuresOneSequenceAndSeveral) {
   }
 }
 
+TEST(BenchDecode, KeepsKeysAndValuesAsAsked) {
+  for (const std::string asked : {"", "f32", "bf16", "f16"}) {
+    const Outcome outcome = run_program("bench decode chargpt --prompt 9 --tokens 2 --batch 1 --json" +
+                                        (asked.empty() ? "" : " --kv-dtype " + asked));
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    EXPECT_EQ(outcome.json_lines().at(0).at("kv_dtype"), asked.empty() ? "f32" : asked);
+  }
+}
+
 }  // namespace
 }  // namespace tessera

@@ -246,13 +246,14 @@ def engine(run, report, args):
 
 
 def decode(run, report, args):
+    # llama.cpp keeps keys and values in f16 whatever its weights are, so that is what they are kept in here.
     cases = [("llama17m", "f32")] if args.quick else [("llama17m", "f32"), ("llama134m", "bf16"), ("llama134m", "f32")]
     has_peer = run.has("llama_cpp, gguf")
     tokens = 16 if args.quick else 128
     ours, peers = {case: {1: [], 16: []} for case in cases}, {case: [] for case in cases}
     for _ in range(args.runs):
         for case in cases:
-            for line in run.bench("decode", case[0], "--dtype", case[1], "--tokens", tokens):
+            for line in run.bench("decode", case[0], "--dtype", case[1], "--kv-dtype", "f16", "--tokens", tokens):
                 ours[case][line["batch"]].append(line)
             if has_peer:
                 peers[case].append(run.peer("llama_cpp_decode.py", *case, "--tokens", tokens))
