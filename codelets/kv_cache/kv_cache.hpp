@@ -19,8 +19,8 @@ struct PagedAttentionOptions {
 };
 
 // cache.k[slots[r]] and cache.v[slots[r]] = the key and value of row r of qkv (attention's fused layout), in
-// place; slots i32 [rows], -1: the row is not kept. cache: [blocks · block_size, kv_heads · head_dim], in f32,
-// bf16 or f16, whatever qkv is in: it is rounded when it is kept, to nearest even.
+// place; slots i32 [rows], -1: the row is not kept. cache: [blocks · block_size, kv_heads · head_dim], in
+// f32, bf16 or f16, whatever qkv is in: it is rounded when it is kept, to nearest even.
 KvCache kv_append(KvCache cache, Tensor qkv, Tensor slots, const PagedAttentionOptions& options);
 
 // Row r of o [rows, heads · head_dim] attends to the positions 0 … positions[r] of sequence[r], which is a

@@ -55,7 +55,8 @@ Case paged_case(Types t, const Paged& paged) {
       positions.push_back(part.length - part.rows + r);
     }
   const Dim rows("rows", static_cast<int64_t>(sequence.size()));
-  const TensorType cache{{Dim("cache", blocks * paged.options.block_size), op->layout().cache_dim()}, t.cache};
+  const TensorType cache{{Dim("cache", blocks * paged.options.block_size), op->layout().cache_dim()},
+                         t.cache};
   return {.name = paged.name,
           .op = op,
           .inputs = {{{{rows, op->layout().qkv_dim()}, t.qkv}},
@@ -112,19 +113,17 @@ std::vector<Case> kv_cache_cases(DType storage) {
   for (DType cache : {DType::f32, DType::bf16, DType::f16}) {
     if (cache == storage) continue;
     const Types mixed{storage, cache};
-    cases.push_back(append_case(mixed, fmt::format("append to {}", name_of(cache)), plain, 20, {3, 17, 4}, ""));
+    cases.push_back(
+        append_case(mixed, fmt::format("append to {}", name_of(cache)), plain, 20, {3, 17, 4}, ""));
     cases.push_back(paged_case(mixed, {fmt::format("decode from {}, cut", name_of(cache)),
                                        grouped,
                                        4,
                                        5,
                                        {{2, 1, 25}, {0, 1, 7}, {3, 1, 13}},
                                        "rows=2,1 heads=2,1 cache=33x3|1"}));
-    cases.push_back(paged_case(mixed, {fmt::format("prefill from {}", name_of(cache)),
-                                       plain,
-                                       2,
-                                       10,
-                                       {{0, 40, 40}, {1, 21, 21}},
-                                       ""}));
+    cases.push_back(paged_case(
+        mixed,
+        {fmt::format("prefill from {}", name_of(cache)), plain, 2, 10, {{0, 40, 40}, {1, 21, 21}}, ""}));
   }
   return cases;
 }

@@ -151,8 +151,7 @@ void append(const TileArgs& args) {
     const TileView &qkv = args[i], &slots = args[n + i];
     fetch_rows(slots, k), fetch_rows(slots, v);
     with_stored(qkv.dtype, [&]<class S>(S) {
-      with_stored(k.dtype,
-                  [&]<class T>(T) { keep<S, T>(layout, qkv, slots.as<const int32_t>(), k, v); });
+      with_stored(k.dtype, [&]<class T>(T) { keep<S, T>(layout, qkv, slots.as<const int32_t>(), k, v); });
     });
   }
 }

@@ -26,7 +26,7 @@ class Generator {
     DType dtype = DType::f32;
     bool cache = true;
     std::optional<DType> cache_dtype = {};  // of keys and values; empty: as dtype
-    int64_t capacity = 0;  // longest sequence; 0: the model's positions
+    int64_t capacity = 0;                   // longest sequence; 0: the model's positions
   };
 
   // Reads the folder's weights into the session.

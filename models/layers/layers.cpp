@@ -47,8 +47,9 @@ Tensor attend(Tensor qkv, const Heads& heads, const Context& context, const std:
   auto cache = [&](const char* what) {
     const std::string full = "cache/" + name + "/" + what;
     const Tensor known = graph.find(full);
-    return known ? known : graph.variable(full, {context.cache_rows, heads.cached()},
-                                         context.cache_dtype.value_or(qkv.dtype()));
+    return known ? known
+                 : graph.variable(full, {context.cache_rows, heads.cached()},
+                                  context.cache_dtype.value_or(qkv.dtype()));
   };
   const PagedAttentionOptions options{.heads = heads.count,
                                       .kv_heads = heads.kv_count,

@@ -178,7 +178,8 @@ void Session::bind(const Plan& plan) {
   for_each_variable([&](const TensorInfo& info, const Cuts& rows, const Cuts& cols,
                         const TileLayout* layout) { check(info, rows, cols, layout); });
   std::vector<const TensorInfo*> fresh;
-  const auto make = [&](const TensorInfo& info, const Cuts& rows, const Cuts& cols, const TileLayout* layout) {
+  const auto make = [&](const TensorInfo& info, const Cuts& rows, const Cuts& cols,
+                        const TileLayout* layout) {
     if (create(info, rows, cols, layout)) fresh.push_back(&info);
   };
   for_each_variable(

@@ -21,7 +21,8 @@ namespace {
 constexpr size_t max_stages = 8;
 constexpr int least_families = 4;
 
-// Some 300 µs of a core at the most. A task's bytes are of whole tiles, which key/value caches are not read as.
+// Some 300 µs of a core at the most. A task's bytes are of whole tiles, which key/value caches are not read
+// as.
 bool small(const Task& task) { return !task.external() && task.flops < 3e7 && task.bytes < (16 << 20); }
 
 class Chains {

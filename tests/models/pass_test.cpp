@@ -48,9 +48,8 @@ std::vector<std::vector<int32_t>> continued(const ModelConfig& model, const std:
 
 TEST(Pass, SequencesTogetherAreAsAlone) {
   for (ModelKind kind : {ModelKind::gpt2, ModelKind::llama})
-    for (const auto& [dtype, cache] : {std::pair{DType::f32, DType::f32},
-                                       {DType::bf16, DType::bf16},
-                                       {DType::f32, DType::f16}}) {
+    for (const auto& [dtype, cache] :
+         {std::pair{DType::f32, DType::f32}, {DType::bf16, DType::bf16}, {DType::f32, DType::f16}}) {
       const std::vector<int32_t> first{5, 60, 31};
       const auto together = continued(small(kind), first, dtype, cache);
       for (size_t s = 0; s < first.size(); ++s)

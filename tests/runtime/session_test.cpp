@@ -61,7 +61,7 @@ TEST(Memory, IsZeroAndAlignedAndItsOwn) {
 TEST(Session, TilesLieInTheOrderOfTheirUse) {
   Graph graph;
   const Shape shape{{"rows", 2048}};  // in tiles of a page
-  const Tensor a = graph.variable("a", shape), b = graph.variable("b", shape);
+  const Tensor a = graph.variable("a", shape, DType::f32), b = graph.variable("b", shape, DType::f32);
   std::vector<const std::byte*> used;
   graph.fetch(call("look", {a, b}, [&](const TileArgs& args) {
     for (size_t k : {0u, 1u}) used.push_back(args[k].as<const std::byte>());

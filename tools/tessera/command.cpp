@@ -80,7 +80,8 @@ CLI::Option* add_kv_dtype_option(CLI::App& app, std::optional<DType>& dtype) {
   return app
       .add_option_function<std::string>(
           "--kv-dtype", [&dtype](const std::string& name) { dtype = dtype_named(name); },
-          "To keep keys and values in, f32, bf16 or f16 (default: as --dtype): 16 bits halve what each token reads")
+          "To keep keys and values in, f32, bf16 or f16 (default: as --dtype): 16 bits halve what each token "
+          "reads")
       ->check(CLI::IsMember({"f32", "bf16", "f16"}));
 }
 
