@@ -192,7 +192,12 @@ void Session::bind(const Plan& plan) {
         if (shadow.shadow_of.empty()) shadow.stale = true;
         shadow.shadow_of = plan.program.tensors[static_cast<size_t>(info.shadow_of)].name;
       });
-  allocate(plan);
+  try {
+    allocate(plan);
+  } catch (...) {
+    for (const TensorInfo* info : fresh) variables_.erase(info->name);
+    throw;
+  }
   for (const TensorInfo* info : fresh) initialise(*info);
 }
 
