@@ -158,7 +158,7 @@ std::vector<Row> words() {
       {model + "--prompt-ids 1000000000000", 2, {"--prompt-ids", "1000000000000", "generate --help"}},
       {model + "--prompt-ids 1,x", 2, {"--prompt-ids", "x", "generate --help"}},
       {model + "--prompt-ids 1 --kv-dtype f64", 2, {"--kv-dtype", "f64", "generate --help"}},
-      {model + "--prompt-ids 1 --kv-dtype f16 --no-cache", 2, {"--no-cache excludes --kv-dtype"}},
+      {model + "--prompt-ids 1 --kv-dtype f16 --no-cache", 2, {"excludes", "--no-cache", "--kv-dtype", "generate --help"}},
       {model + "--prompt-ids ''", 2, {"--prompt-ids", "an id is missing; write 1,5,9"}},
       {model + "--prompt-ids 1 --seed -1", 2, {"--seed", "-1 not in range 0", "generate --help"}},
       {model + "--prompt-ids 1 --seed 99999999999999999999", 2, {"--seed", "not in range 0"}},
