@@ -98,10 +98,11 @@ int32_t draw(const Row& row, std::vector<Candidate> candidates, double all, doub
 int32_t draw_from_all(const Row& row, double u) {
   constexpr int64_t chunk = 1024;
   const auto size = [&](int64_t from) { return std::min(chunk, row.vocab - from); };
+  const auto weight_of = [&](Vec x) { return row.weights(x); };
   std::vector<double> sums;
   double all = 0;
   for (int64_t from = 0; from < row.vocab; from += chunk)
-    all += sums.emplace_back(sum_of(size(from), [&](Vec x) { return row.weights(x); }, row.logits + from));
+    all += sums.emplace_back(sum_of(size(from), weight_of, row.logits + from));
   double left = u * all;
   size_t at = 0;
   while (at + 1 < sums.size() && left >= sums[at]) left -= sums[at++];
@@ -126,8 +127,8 @@ int32_t sample_row(const Row& row, float top_k, double top_p, double u) {
     for (const Candidate& candidate : candidates) all += row.weight(candidate.logit);
     return draw(row, std::move(candidates), all, top_p, u, true);
   }
-  const double all =
-      static_cast<double>(sum_of(row.vocab, [&](Vec x) { return row.weights(x); }, row.logits));
+  const auto weight_of = [&](Vec x) { return row.weights(x); };
+  const auto all = static_cast<double>(sum_of(row.vocab, weight_of, row.logits));
   const auto vocab = static_cast<size_t>(row.vocab);
   for (size_t k = std::min<size_t>(64, vocab);; k = std::min(8 * k, vocab))
     if (const int32_t token = draw(row, best(row, k), all, top_p, u, k == vocab); token >= 0) return token;
@@ -141,11 +142,11 @@ void sample(const TileArgs& args) {
   if (!(params[0] >= 0)) throw error("sample: the temperature is {}, which is not 0 or more", params[0]);
   const Draws draws{rng[0], rng[1], op.stream};
   float* copy = scratch<float>(logits.cols);
+  const auto same = [](auto x) { return x; };
   with_float(logits.dtype, [&]<class T>(T) {
     for (int64_t r = 0; r < logits.rows; ++r) {
-      map(logits.cols, copy, [](auto x) { return x; }, logits.as<const T>() + r * logits.cols);
-      const Row row{copy, logits.cols,
-                    max_of(logits.cols, [](auto x) { return x; }, copy), static_cast<double>(params[0])};
+      map(logits.cols, copy, same, logits.as<const T>() + r * logits.cols);
+      const Row row{copy, logits.cols, max_of(logits.cols, same, copy), static_cast<double>(params[0])};
       const auto u = static_cast<double>(uniform(draws, static_cast<uint64_t>(logits.row0 + r)));
       args[3].as<int32_t>()[r] = sample_row(row, params[1], static_cast<double>(params[2]), u);
     }
